@@ -1,0 +1,96 @@
+#include "admin/front.hpp"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "anthropic/error_body.hpp"
+
+namespace admin {
+
+using base::errc;
+
+namespace {
+
+constexpr std::int64_t scrape_ms_max = 5'000;
+
+// Shared with the telemetry writer, which answers on its own thread and perhaps too late.
+struct scrape {
+    net::reactor& reactor;
+    net::timer* waiting;  // touched on the reactor's thread only
+    std::string text{};
+    bool done = false;
+};
+
+}  // namespace
+
+net::task<void> front::answer(http::connection& client, bool head_only, int status, std::string_view type, std::string_view body) {
+    const bool keep = client.will_keep_alive();
+    if (!keep) client.close_after_this();
+    const std::string text = fmt::format(
+        "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\n{}\r\n{}", status,
+        http::reason_of(status), type, body.size(), keep ? "" : "connection: close\r\n", head_only ? std::string_view() : body);
+    const auto sent = co_await client.write(text);
+    if (!sent) client.close_after_this();
+}
+
+net::task<std::string> front::metrics(http::connection& client) {
+    const auto shared = std::make_shared<scrape>(scrape{client.reactor(), &client.timer()});
+    hub_.scrape_async([shared](std::string text) {
+        shared->reactor.post([shared, text = std::move(text)]() mutable {
+            shared->text = std::move(text);
+            shared->done = true;
+            if (shared->waiting) shared->waiting->cancel();
+        });
+    });
+    client.timer().set_after(scrape_ms_max);
+    net::wait_op pause{nullptr, false, false, nullptr, client.timer()};
+    co_await pause;
+    shared->waiting = nullptr;
+    if (shared->done) client.timer().revive();
+    co_return std::move(shared->text);
+}
+
+net::task<void> front::handle(http::connection& client, http::request_head& head) {
+    constexpr std::string_view json = "application/json";
+    const bool head_only = head.method == "HEAD";
+    const bool get = head_only || head.method == "GET";
+    const std::string path(head.path);
+    client.keep_input();
+    if (get && path == "/metrics") {
+        const std::string text = co_await metrics(client);
+        if (text.empty()) {
+            co_await answer(client, head_only, 503, "text/plain", "the metrics writer did not answer in time\n");
+        } else {
+            co_await answer(client, head_only, 200, "text/plain; version=0.0.4; charset=utf-8", text);
+        }
+    } else if (get && path == "/health") {
+        co_await answer(client, head_only, 200, json, "{\"status\":\"ok\"}");
+    } else if (get && path == "/ready") {
+        const bool draining = public_load_.draining.load(std::memory_order_relaxed);
+        co_await answer(client, head_only, draining ? 503 : 200, json,
+                        draining ? "{\"status\":\"draining\"}" : "{\"status\":\"ready\"}");
+    } else {
+        const bool known = path == "/metrics" || path == "/health" || path == "/ready";
+        const base::error why{known ? errc::method_not_allowed : errc::route_unknown,
+                              "The admin listener answers GET /metrics, /health and /ready."};
+        const std::string body = anthropic::error_body(why, "");
+        co_await answer(client, head_only, base::facts_of(why.kind).status, json, body);
+    }
+}
+
+net::task<void> front::refuse(http::connection& client, const base::error& why) {
+    client.close_after_this();
+    const std::string body = anthropic::error_body(why, "");
+    co_await answer(client, false, base::facts_of(why.kind).status, "application/json", body);
+}
+
+std::string front::overload_answer() {
+    return "HTTP/1.1 529 Overloaded\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n";
+}
+
+void front::on_accept_failure(const std::string& reason) {
+    hub_.log(telemetry::level::error, "accept_failed", {{"listener", "admin"}, {"what", reason}});
+}
+
+}  // namespace admin

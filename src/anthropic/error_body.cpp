@@ -1,0 +1,118 @@
+#include "anthropic/error_body.hpp"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace anthropic {
+namespace {
+
+// What a client reads when the place of the error had nothing better to say.
+std::string_view sentence(base::errc kind) {  // no default: a new kind without a sentence is a warning
+    using enum base::errc;
+    switch (kind) {
+        case bad_framing: return "The request is not well-formed HTTP/1.1, so its end cannot be known for sure.";
+        case head_too_large: return "The request line and headers are too large.";
+        case http_version_unsupported: return "This HTTP version is not supported; use HTTP/1.1.";
+        case request_timeout: return "The request did not arrive in time.";
+        case body_too_large: return "The request body is larger than this route accepts.";
+        case invalid_json: return "The request body is not valid JSON.";
+        case duplicate_field: return "A field occurs more than once in the request body.";
+        case missing_field: return "A required field is missing in the request body.";
+        case credential_missing:
+            return "No credential was sent; put your key into `x-api-key` or `authorization: Bearer`.";
+        case credential_invalid: return "The credential is not valid here.";
+        case route_unknown: return "There is nothing at this path.";
+        case method_not_allowed: return "This path does not answer to that method.";
+        case client_left: return "The client closed the connection before the answer was complete.";
+        case slow_reader: return "The client read the answer too slowly.";
+        case too_many_connections: return "The gateway has too many connections open; try again shortly.";
+        case in_flight_bytes_exhausted: return "The gateway holds too many request bytes at the moment; try again shortly.";
+        case shutting_down: return "The gateway is shutting down; try again shortly.";
+        case internal: return "Something went wrong inside the gateway.";
+        case upstream_unresolved: return "The name of the upstream could not be resolved.";
+        case upstream_connect_failed: return "The upstream could not be reached.";
+        case upstream_connect_timeout: return "The upstream did not accept a connection in time.";
+        case upstream_tls_failed: return "No trusted TLS connection to the upstream could be made.";
+        case upstream_head_timeout: return "The upstream did not begin to answer in time.";
+        case upstream_first_content_timeout: return "The upstream began its answer but sent no content in time.";
+        case upstream_idle_timeout: return "The upstream fell silent in the middle of its answer.";
+        case upstream_total_timeout: return "The answer took longer than the gateway allows.";
+        case upstream_cut: return "The upstream closed the connection before its answer was complete.";
+        case upstream_protocol_error: return "The upstream's answer is not well-formed HTTP.";
+        case upstream_error_event: return "The upstream reported an error before any content.";
+    }
+    return "Something went wrong inside the gateway.";
+}
+
+// Length of the valid UTF-8 character at the beginning of `text`, 0 if there is none.
+std::size_t character_bytes(std::string_view text) {
+    const auto lead = static_cast<unsigned char>(text.front());
+    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC0 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    if (length > text.size()) return 0;
+    return simdjson::validate_utf8(text.data(), length) ? length : 0;
+}
+
+// Writes `text` between the quotes of a JSON string. Every byte that is no UTF-8 becomes a question mark.
+void append_escaped(std::string& to, std::string_view text) {
+    while (!text.empty()) {
+        const char letter = text.front();
+        std::size_t length = 1;
+        if (letter == '"' || letter == '\\') {
+            to += '\\';
+            to += letter;
+        } else if (letter == '\n') {
+            to += "\\n";
+        } else if (letter == '\r') {
+            to += "\\r";
+        } else if (letter == '\t') {
+            to += "\\t";
+        } else if (static_cast<unsigned char>(letter) < 0x20) {
+            to += fmt::format("\\u{:04x}", static_cast<unsigned>(letter));
+        } else if (const auto bytes = character_bytes(text)) {
+            length = bytes;
+            to += text.substr(0, bytes);
+        } else {
+            to += '?';
+        }
+        text.remove_prefix(length);
+    }
+}
+
+}  // namespace
+
+std::string error_body(const base::error& error, std::string_view request_id) {
+    const auto facts = base::facts_of(error.kind);
+    std::string body = fmt::format(R"({{"type":"error","error":{{"type":"{}","message":")", facts.type);
+    append_escaped(body, error.detail.empty() ? sentence(error.kind) : error.detail);
+    body += fmt::format(R"(","details":{{"reason":"{}"}}}},"request_id":)", facts.reason);
+    if (request_id.empty()) {
+        body += "null}";
+        return body;
+    }
+    body += '"';
+    append_escaped(body, request_id);
+    body += "\"}";
+    return body;
+}
+
+std::string error_event(const base::error& error, std::string_view request_id) {
+    return fmt::format("event: error\ndata: {}\n\n", error_body(error, request_id));
+}
+
+int status_of_type(std::string_view error_type) {
+    static constexpr std::pair<std::string_view, int> statuses[] = {
+        {"invalid_request_error", 400}, {"authentication_error", 401}, {"billing_error", 402},
+        {"permission_error", 403},      {"not_found_error", 404},      {"conflict_error", 409},
+        {"request_too_large", 413},     {"rate_limit_error", 429},     {"api_error", 500},
+        {"timeout_error", 504},         {"overloaded_error", 529},
+    };
+    const auto* const found = std::ranges::find(statuses, error_type, &std::pair<std::string_view, int>::first);
+    return found == std::end(statuses) ? 500 : found->second;
+}
+
+std::string_view ping_event() { return "event: ping\ndata: {\"type\": \"ping\"}\n\n"; }
+
+}  // namespace anthropic

@@ -1,0 +1,140 @@
+#include "anthropic/nested_skip.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace anthropic {
+namespace {
+
+enum class byte_kind : std::uint8_t { other, quote, open, close };
+
+constexpr auto byte_kinds = [] {
+    std::array<byte_kind, 256> kinds{};
+    kinds['"'] = byte_kind::quote;
+    kinds['{'] = kinds['['] = byte_kind::open;
+    kinds['}'] = kinds[']'] = byte_kind::close;
+    return kinds;
+}();
+
+// The plain way, byte by byte outside strings. Does not begin a string at or after `end`, but may read one to its end
+// beyond it, up to `limit`.
+const char* skip_bytes(const char* from, const char* end, const char* limit, nesting& at) {
+    if (at.in_string) from = skip_string(from, limit, at);
+    while (from < end) {
+        switch (byte_kinds[static_cast<unsigned char>(*from++)]) {
+            case byte_kind::other: break;
+            case byte_kind::quote:
+                at.in_string = true;
+                from = skip_string(from, limit, at);
+                break;
+            case byte_kind::open: ++at.depth; break;
+            case byte_kind::close:
+                if (--at.depth == 1) return from;
+                break;
+        }
+    }
+    return from;
+}
+
+// Text with many short strings (tool schemas) is read 64 bytes at a time: one bit a byte says where quotes and brackets
+// are, and most blocks need only their number. GCC has no vectors of bool, there the plain way does everything.
+#if defined(__clang__)
+constexpr std::ptrdiff_t block_bytes = 64;
+using block = unsigned char __attribute__((ext_vector_type(64)));
+using block_bits = bool __attribute__((ext_vector_type(64)));
+
+std::uint64_t where(const block& bytes, char wanted) {
+    return std::bit_cast<std::uint64_t>(__builtin_convertvector(bytes == static_cast<unsigned char>(wanted), block_bits));
+}
+
+// Bytes that a backslash before them takes the meaning from. `escaping` is carried from block to block.
+std::uint64_t escaped_bytes(std::uint64_t backslashes, bool& escaping) {
+    std::uint64_t escaped = escaping ? 1 : 0;
+    escaping = false;
+    backslashes &= ~escaped;
+    while (backslashes != 0) {
+        const auto first = backslashes & -backslashes;
+        escaping = first >> 63 != 0;
+        escaped |= first << 1;
+        backslashes &= ~(first | first << 1);
+    }
+    return escaped;
+}
+
+// Bit n of the result: the parity of the bits 0 to n.
+std::uint64_t parity_so_far(std::uint64_t bits) {
+    for (int shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
+    return bits;
+}
+
+// Reads the 64 bytes at `from`; returns one past the bracket that made the depth 1, or past the block.
+const char* skip_block(const char* from, const char* end, nesting& at) {
+    block bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    const auto quotes = where(bytes, '"');
+    if (at.in_string && quotes == 0) return skip_string(from, end, at);  // long text: its end may be far
+
+    const auto backslashes = where(bytes, '\\');
+    bool escaping = at.escaping;
+    const auto escaped = escaped_bytes(backslashes, escaping);
+    const auto inside = parity_so_far(quotes & ~escaped) ^ (at.in_string ? ~std::uint64_t{0} : 0);
+    // A backslash outside strings escapes nothing; no valid text has one.
+    if ((backslashes & ~inside) != 0) return skip_bytes(from, from + block_bytes, end, at);
+
+    const block folded = bytes | static_cast<unsigned char>(0x20);  // makes braces of brackets
+    const auto open = where(folded, '{') & ~inside;
+    const auto close = where(folded, '}') & ~inside;
+    const auto closed = static_cast<std::uint64_t>(std::popcount(close));
+    if (closed + 1 < at.depth) {
+        at.depth += static_cast<std::uint64_t>(std::popcount(open)) - closed;
+    } else {
+        for (auto brackets = open | close; brackets != 0; brackets &= brackets - 1) {
+            if ((open & brackets & -brackets) != 0) {
+                ++at.depth;
+            } else if (--at.depth == 1) {
+                at.in_string = at.escaping = false;
+                return from + std::countr_zero(brackets) + 1;
+            }
+        }
+    }
+    at.in_string = inside >> 63 != 0;
+    at.escaping = escaping;
+    return from + block_bytes;
+}
+#endif
+
+}  // namespace
+
+// Only quotes are searched; whether one is escaped is told by the backslashes right before it.
+const char* skip_string(const char* from, const char* end, nesting& at) {
+    for (;;) {
+        const auto* const quote =
+            static_cast<const char*>(std::memchr(from, '"', static_cast<std::size_t>(end - from)));
+        const char* const stop = quote ? quote : end;
+        const char* first_backslash = stop;
+        while (first_backslash != from && first_backslash[-1] == '\\') --first_backslash;
+        bool escaping = (stop - first_backslash) % 2 != 0;
+        if (first_backslash == from) escaping ^= at.escaping;
+        at.escaping = escaping && !quote;
+        if (!quote) return end;
+        from = quote + 1;
+        if (!escaping) {
+            at.in_string = false;
+            return from;
+        }
+    }
+}
+
+const char* skip_nested(const char* from, const char* end, nesting& at) {
+#if defined(__clang__)
+    while (end - from >= block_bytes) {
+        from = skip_block(from, end, at);
+        if (at.depth == 1) return from;
+    }
+#endif
+    return skip_bytes(from, end, end, at);
+}
+
+}  // namespace anthropic

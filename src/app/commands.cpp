@@ -1,0 +1,74 @@
+#include "app/commands.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "app/doctor.hpp"
+#include "app/serve.hpp"
+#include "config/settings.hpp"
+
+namespace app {
+namespace {
+
+std::string settings_help() {
+    std::string text = "Settings come from the environment, `.env` in the working directory and the YAML file of\n"
+                       "CLAUDE_PROXY_CONFIG, in this order of precedence:\n\n";
+    for (const auto& setting : config::all_settings()) {
+        text += fmt::format("  {} (default: {})\n      {}\n", setting.name, setting.value.empty() ? "-" : setting.value, setting.meaning);
+    }
+    return text;
+}
+
+// Settings from the real environment over `.env`; every problem is printed with its variable.
+std::optional<config::settings> load_settings() {
+    config::environment environment = config::process_environment();
+    constexpr const char* env_file = ".env";
+    if (access(env_file, F_OK) == 0) {
+        const auto from_file = config::read_env_file(env_file);
+        if (!from_file) {
+            fmt::print(stderr, "claude-proxy: {}: {}\n", env_file, from_file.error());
+            return std::nullopt;
+        }
+        for (const auto& [name, value] : *from_file) environment.emplace(name, value);
+    }
+    auto settings = config::load(environment);
+    if (settings) return std::move(*settings);
+    for (const auto& problem : settings.error()) fmt::print(stderr, "claude-proxy: {}\n", problem);
+    return std::nullopt;
+}
+
+}  // namespace
+
+int run_command(int argc, char** argv) {
+    CLI::App app{"claude-proxy: a gateway in front of Claude that passes bytes unchanged and accounts for them"};
+    app.require_subcommand(1);
+    app.failure_message(CLI::FailureMessage::help);
+
+    CLI::App* const serve_word = app.add_subcommand("serve", "Run the API until SIGTERM, then drain");
+    serve_word->footer(settings_help());
+
+    bool json = false;
+    CLI::App* const doctor_word = app.add_subcommand("doctor", "Check settings, ports, limits, DNS, TLS and the upstream credential");
+    doctor_word->add_flag("--json", json, "Print the checks as JSON");
+
+    CLI::App* const version_word = app.add_subcommand("version", "Print the version");
+    version_word->add_flag("--json", json, "Print it as JSON");
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& problem) {
+        return app.exit(problem) == 0 ? 0 : 2;
+    }
+    if (version_word->parsed()) {
+        fmt::print(fmt::runtime(json ? "{{\"version\":\"{}\"}}\n" : "claude-proxy {}\n"), CLAUDE_PROXY_VERSION);
+        return 0;
+    }
+    const auto settings = load_settings();
+    if (!settings) return 2;
+    return doctor_word->parsed() ? doctor(*settings, json) : serve(*settings);
+}
+
+}  // namespace app

@@ -1,0 +1,9 @@
+// The words of the command line: `claude-proxy serve`, `doctor`, `version`.
+#pragma once
+
+namespace app {
+
+// Parses the arguments, runs the command and returns the exit code: 0 done, 1 failed, 2 wrong arguments or settings.
+int run_command(int argc, char** argv);
+
+}  // namespace app

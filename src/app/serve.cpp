@@ -1,0 +1,210 @@
+#include "app/serve.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "admin/front.hpp"
+#include "gateway/front.hpp"
+#include "gateway/model_list_cache.hpp"
+#include "http/server.hpp"
+
+namespace app {
+namespace {
+
+using telemetry::level;
+
+// One reactor thread with everything that belongs to it. Declared in order of dependence; nothing here is shared.
+struct reactor_thread {
+    reactor_thread(const config::settings& settings, const upstream::origin& origin, net::resolver& names, SSL_CTX* upstream_tls,
+                   SSL_CTX* listener_tls, const gateway::caller_table& callers, gateway::model_list_cache& models,
+                   http::server_load& load, telemetry::hub& hub)
+        : upstream(reactor, settings.upstream, origin, names, upstream_tls),
+          parts{settings.gateway, callers, upstream, hub.add_lane(), hub, models},
+          requests(parts),
+          server(reactor, settings.server, load, requests, listener_tls) {
+        reactor.on_failure = [&hub](std::exception_ptr failure) {
+            try {
+                std::rethrow_exception(failure);
+            } catch (const std::exception& problem) {
+                hub.log(level::error, "task_failed", {{"what", problem.what()}});
+            }
+        };
+    }
+
+    net::reactor reactor;
+    upstream::client upstream;
+    gateway::service parts;
+    gateway::front requests;
+    http::server server;
+    std::thread thread;
+};
+
+std::string text_of(const config::address& where, std::uint16_t port) {
+    return fmt::format(fmt::runtime(where.host.find(':') == std::string::npos ? "{}:{}" : "[{}]:{}"), where.host, port);
+}
+
+// As many descriptors as the system lets us have: each stream needs two.
+void raise_open_file_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+sigset_t block_signals() {
+    signal(SIGPIPE, SIG_IGN);
+    sigset_t handled;
+    sigemptyset(&handled);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&handled, number);
+    pthread_sigmask(SIG_BLOCK, &handled, nullptr);
+    return handled;
+}
+
+void add_gauges(telemetry::hub& hub, const http::server_load& load, const std::vector<std::unique_ptr<reactor_thread>>& threads) {
+    const auto sum = [&threads](auto member) {
+        return [&threads, member] {
+            double total = 0;
+            for (const auto& thread : threads) total += static_cast<double>((thread->upstream.counts().*member).load());
+            return total;
+        };
+    };
+    using counts = upstream::client_counts;
+    hub.add_gauge("connections_open", "Client connections open now.", [&load] { return static_cast<double>(load.connections.load()); });
+    hub.add_counter("connections_accepted_total", "Client connections accepted.",
+                    [&load] { return static_cast<double>(load.accepted_total.load()); });
+    hub.add_counter("connections_refused_total", "Client connections refused over connections_max.",
+                    [&load] { return static_cast<double>(load.refused_total.load()); });
+    hub.add_gauge("in_flight_body_bytes", "Bytes of request bodies held in memory.",
+                  [&load] { return static_cast<double>(load.in_flight_bytes.load()); });
+    hub.add_gauge("draining", "1 once the process has been told to stop.",
+                  [&load] { return load.draining.load() ? 1.0 : 0.0; });
+    hub.add_gauge("upstream_connections_idle", "Pooled upstream connections.", sum(&counts::idle));
+    hub.add_gauge("upstream_calls_active", "Calls upstream under way.", sum(&counts::active));
+    hub.add_counter("upstream_connects_total", "Connections opened to the upstream.", sum(&counts::connects));
+    hub.add_counter("upstream_connect_failures_total", "Connections to the upstream that failed.", sum(&counts::connect_failures));
+    hub.add_counter("upstream_reuses_total", "Calls on a pooled connection.", sum(&counts::reuses));
+    hub.add_counter("upstream_stale_total", "Pooled connections found closed.", sum(&counts::stale));
+    hub.add_counter("upstream_tls_resumptions_total", "TLS handshakes that resumed a session.", sum(&counts::tls_resumptions));
+}
+
+// Two stages: not ready but serving, then running requests may finish; what is left is ended. A second signal cuts short.
+void drain(const config::settings& settings, const sigset_t& signals, telemetry::hub& hub, http::server_load& load,
+           std::vector<std::unique_ptr<reactor_thread>>& threads) {
+    using clock = std::chrono::steady_clock;
+    constexpr std::chrono::milliseconds look_every{50};
+    constexpr std::chrono::milliseconds goodbye_time{3'000};  // for the last events and closes after the cut
+    bool cut = false;
+    const auto on_all = [&threads](void (http::server::*what)()) {
+        for (const auto& thread : threads) thread->reactor.post([what, each = thread.get()] { (each->server.*what)(); });
+    };
+    // Waits until `done` or the time is over or another signal comes.
+    const auto wait = [&](clock::time_point until, auto done) {
+        while (!cut && !done() && clock::now() < until) {
+            const timespec pause{0, std::chrono::nanoseconds(look_every).count()};
+            const int number = sigtimedwait(&signals, nullptr, &pause);
+            cut = number == SIGTERM || number == SIGINT;
+        }
+    };
+    load.draining = true;
+    hub.log(level::info, "draining", {{"delay_ms", fmt::to_string(settings.gateway.drain_delay.count())},
+                                      {"timeout_ms", fmt::to_string(settings.gateway.drain_timeout.count())}});
+    wait(clock::now() + settings.gateway.drain_delay, [] { return false; });
+    on_all(&http::server::stop_accepting);
+    const auto idle_closed = [&] {
+        on_all(&http::server::close_idle);
+        return load.connections.load() == 0;
+    };
+    wait(clock::now() + settings.gateway.drain_timeout, idle_closed);
+    if (const auto left = load.connections.load(); left > 0) {
+        hub.log(level::warn, "cutting", {{"connections", fmt::to_string(left)}, {"why", cut ? "second signal" : "drain_timeout"}});
+        on_all(&http::server::cancel_all);
+        const auto until = clock::now() + goodbye_time;
+        while (load.connections.load() > 0 && clock::now() < until) std::this_thread::sleep_for(look_every);
+    }
+}
+
+int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& signals) {
+    const auto origin = upstream::parse_origin(settings.upstream.url);
+    if (!origin) throw std::runtime_error("CLAUDE_PROXY_UPSTREAM_URL: " + origin.error());
+    const auto listener_tls =
+        settings.tls_cert_file.empty() ? nullptr : net::server_context(settings.tls_cert_file, settings.tls_key_file);
+    const auto upstream_tls = origin->tls ? net::client_context(settings.upstream.ca_file) : nullptr;
+    net::resolver names(origin->host, origin->port, settings.upstream.resolve_every);
+    const gateway::caller_table callers(settings.gateway.api_keys);
+    gateway::model_list_cache models;
+    http::server_load load;
+    http::server_load admin_load;
+
+    const unsigned count = settings.threads > 0 ? settings.threads : std::max(1u, std::thread::hardware_concurrency());
+    std::vector<std::unique_ptr<reactor_thread>> threads;
+    for (unsigned i = 0; i < count; ++i) {
+        threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(), listener_tls.get(), callers,
+                                                           models, load, hub));
+    }
+    admin::front admin_requests(hub, load);
+    http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
+
+    // Sharing a port would also share it with a stranger: make sure that nobody listens there first.
+    const bool shared = count > 1;
+    if (shared && settings.listen.port != 0) close(http::bind_listener(settings.listen.host, settings.listen.port, false));
+    std::uint16_t port = settings.listen.port;
+    for (const auto& thread : threads) {
+        const int listener = http::bind_listener(settings.listen.host, port, shared);
+        port = http::bound_port(listener);
+        thread->server.listen(listener);
+    }
+    const int admin_listener = http::bind_listener(settings.admin_listen.host, settings.admin_listen.port, false);
+    const std::uint16_t admin_port = http::bound_port(admin_listener);
+    admin_server.listen(admin_listener);
+    add_gauges(hub, load, threads);
+
+    for (const auto& thread : threads) {
+        thread->thread = std::thread([each = thread.get()] {
+            pthread_setname_np(pthread_self(), "reactor");
+            each->reactor.run();
+        });
+    }
+    hub.log(level::info, "listening",
+            {{"listen", text_of(settings.listen, port)},
+             {"admin_listen", text_of(settings.admin_listen, admin_port)},
+             {"tls", listener_tls ? "yes" : "no"},
+             {"upstream", settings.upstream.url},
+             {"threads", fmt::to_string(count)},
+             {"pid", fmt::to_string(getpid())}});
+
+    for (;;) {
+        int number = 0;
+        if (sigwait(&signals, &number) != 0) continue;
+        if (number != SIGHUP) break;
+        hub.log(level::info, "hangup_ignored", {{"why", "settings are read at start; restart to change them"}});
+    }
+    drain(settings, signals, hub, load, threads);
+    for (const auto& thread : threads) thread->reactor.stop();
+    for (const auto& thread : threads) thread->thread.join();
+    for (const auto& thread : threads) thread->reactor.abandon_tasks();
+    hub.scrape();  // the last of the writer's visits to what is about to go
+    hub.log(level::info, "stopped");
+    return 0;
+}
+
+}  // namespace
+
+int serve(const config::settings& settings) {
+    const sigset_t signals = block_signals();
+    raise_open_file_limit();
+    telemetry::hub hub(settings.log, STDERR_FILENO);
+    for (const auto& warning : settings.warnings) hub.log(level::warn, "setting", {{"what", warning}});
+    try {
+        return run(settings, hub, signals);
+    } catch (const std::exception& problem) {
+        hub.log(level::error, "cannot_start", {{"what", problem.what()}});
+        return 1;
+    }
+}
+
+}  // namespace app

@@ -1,0 +1,65 @@
+// Reads the environment, `.env` and the optional YAML file into each folder's own options struct.
+//
+// One table in settings.cpp lists every setting: environment name, default, meaning and how to parse it. The table makes
+// the parser, `serve --help`'s list, the check for unknown `CLAUDE_PROXY_*` names and the check of `.env.example`.
+// Order of precedence: real environment, `.env` in the working directory, YAML file (CLAUDE_PROXY_CONFIG; keys are the
+// names in lower case without the prefix `claude_proxy_`), default. Thread rule: call before any thread starts.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/secret.hpp"
+#include "gateway/options.hpp"
+#include "http/options.hpp"
+#include "telemetry/telemetry.hpp"
+#include "upstream/options.hpp"
+
+namespace config {
+
+struct address {
+    std::string host;        // an IP address or "localhost"
+    std::uint16_t port = 0;  // 0: any free port, printed at start
+};
+
+struct settings {
+    address listen{"127.0.0.1", 8080};
+    address admin_listen{"127.0.0.1", 8081};
+    std::uint32_t threads = 0;              // reactor threads; 0: number of cores
+    std::string tls_cert_file;              // PEM chain; with tls_key_file the public listener speaks TLS
+    std::string tls_key_file;
+    base::secret admin_key;                 // CLAUDE_PROXY_ADMIN_KEY, empty: generated
+    http::server_options server;
+    upstream::options upstream;
+    gateway::options gateway;
+    telemetry::options log;
+    std::vector<std::string> warnings;      // to be logged once logging runs
+};
+
+struct setting_help {
+    std::string_view name;     // environment name
+    std::string_view value;    // default, as text
+    std::string_view meaning;
+};
+
+// Every setting there is, in the order of `.env.example`.
+std::span<const setting_help> all_settings();
+
+// Environment as a map, so that tests need no process environment.
+using environment = std::map<std::string, std::string, std::less<>>;
+environment process_environment();
+
+// Reads KEY=VALUE lines (comments, blank lines, optional `export `, single or double quotes). Error: a sentence with the line number.
+std::expected<environment, std::string> read_env_file(const std::string& path);
+
+// All problems at once, each a sentence that names the variable and the cure.
+std::expected<settings, std::vector<std::string>> load(const environment& environment);
+
+}  // namespace config

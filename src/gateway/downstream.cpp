@@ -1,0 +1,83 @@
+#include "gateway/downstream.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "http/chunked.hpp"
+
+namespace gateway {
+namespace {
+iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
+}  // namespace
+
+downstream::downstream(exchange& x, const http::response_head& head, bool event_stream) : x_(x), status_(head.status) {
+    head_.reserve(head.size + 192);
+    fmt::format_to(std::back_inserter(head_), "HTTP/1.1 {} {}\r\n", head.status, head.reason);
+    for (const auto& entry : head.headers) {
+        switch (entry.id) {
+            case http::field::content_length:
+                if (x.head_method) break;  // the length that GET would have
+                continue;
+            case http::field::alt_svc:
+            case http::field::cache_control:
+            case http::field::set_cookie:
+            case http::field::strict_transport_security:
+            case http::field::via: continue;
+            case http::field::request_id: x.record.upstream_request_id = entry.value; break;
+            default: break;
+        }
+        if (head.hop_by_hop(entry)) continue;
+        head_.append(entry.line).append("\r\n");
+    }
+    head_.append("cache-control: no-store\r\nx-claude-proxy-request-id: ").append(x.record.request_id).append("\r\n");
+    if (event_stream) head_.append("x-accel-buffering: no\r\n");
+}
+
+void downstream::frame(std::optional<std::uint64_t> content_length) {
+    const bool no_body = x_.head_method || status_ == 204 || status_ == 304;
+    if (content_length && !no_body) {
+        fmt::format_to(std::back_inserter(head_), "content-length: {}\r\n", *content_length);
+    } else if (!no_body) {
+        chunked_ = !x_.http_1_0;
+        if (chunked_) {
+            head_.append("transfer-encoding: chunked\r\n");
+        } else {
+            x_.client.close_after_this();
+        }
+    }
+    if (!x_.client.will_keep_alive()) {
+        x_.client.close_after_this();
+        head_.append("connection: close\r\n");
+    }
+    head_.append("\r\n");
+}
+
+net::task<base::result<void>> downstream::write(std::string_view payload, bool last) {
+    std::array<char, 18> size_line;
+    std::array<iovec, 5> parts;
+    std::size_t used = 0;
+    if (!begun_) {
+        parts[used++] = part_of(head_);
+        begun_ = true;
+        x_.answered = true;
+        x_.record.status = status_;
+        x_.record.first_byte_us = x_.elapsed_us();
+    }
+    if (!payload.empty() && !x_.head_method) {
+        if (chunked_) {
+            parts[used++] = part_of({size_line.data(), http::chunk_size_line(payload.size(), size_line)});
+            parts[used++] = part_of(payload);
+            if (!last) parts[used++] = part_of("\r\n");
+        } else {
+            parts[used++] = part_of(payload);
+        }
+        x_.record.bytes_out += payload.size();
+    }
+    if (last && chunked_) parts[used++] = part_of(payload.empty() ? "0\r\n\r\n" : "\r\n0\r\n\r\n");
+    auto written = co_await x_.client.write(std::span(parts).first(used));
+    if (!head_.empty()) head_ = std::string();
+    co_return written;
+}
+
+}  // namespace gateway

@@ -1,0 +1,59 @@
+// One request and its answer, as the endpoints of the gateway see it, and the parts of the gateway they work with.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "gateway/callers.hpp"
+#include "gateway/options.hpp"
+#include "http/connection.hpp"
+#include "telemetry/telemetry.hpp"
+#include "upstream/client.hpp"
+
+namespace gateway {
+
+class model_list_cache;
+
+// What one reactor's endpoints share. Built by app; everything referenced outlives every request.
+struct service {
+    const gateway::options& options;
+    const caller_table& callers;
+    upstream::client& upstream;
+    telemetry::lane& lane;
+    telemetry::hub& log;
+    model_list_cache& models;
+};
+
+// The state of one request from its head to its log line; filled by the phases.
+struct exchange {
+    http::connection& client;
+    telemetry::request_record record{};
+    std::int64_t began_us = 0;         // monotonic; the request's first byte
+    std::int64_t ready_us = 0;         // the whole request was here, before we worked on it
+    std::string path{};                // normalised: one /v1 prefix, percent-decoded; what routes match
+    std::string public_base{};         // "https://host" as the caller sees us, for URLs in answers
+    bool head_method = false;          // HEAD: answers have no body
+    bool http_1_0 = false;             // no chunked coding downstream
+    bool answered = false;             // a final status was written, whole or in part
+    http::body_reservation reservation{};
+
+    std::uint64_t elapsed_us() const { return static_cast<std::uint64_t>(net::monotonic_us() - began_us); }
+};
+
+// The request line and headers for upstream, without framing and without the blank line: everything verbatim except
+// hop-by-hop fields, host, content-length, expect, accept-encoding (identity) and the credential. Made at once, because
+// the head is gone after the first wait.
+std::string upstream_head(const http::request_head& head, upstream::client& upstream);
+
+// Answers with one of our own errors in Anthropic's envelope, or notes it when an answer has begun or nobody listens.
+net::task<void> refuse(exchange& x, base::error why);
+// A complete answer of our own with a body.
+net::task<void> answer(exchange& x, int status, std::string_view extra_headers, std::string_view content_type, std::string_view body);
+
+// 24 random characters behind "req_cp_".
+std::string new_request_id();
+
+}  // namespace gateway

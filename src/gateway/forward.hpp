@@ -1,0 +1,47 @@
+// Asks the upstream on behalf of one request: attempts, retries and the choice of relay.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "gateway/exchange.hpp"
+#include "gateway/relay.hpp"
+
+namespace gateway {
+
+// What is sent, and what is expected back.
+struct forwarding {
+    std::string head;               // from upstream_head(); framing and the blank line are added here
+    std::string_view body{};        // held by the caller until `release_body`
+    bool has_body = false;
+    bool wants_stream = false;      // the request asked for server-sent events
+    bool metered = false;           // answers carry usage: /v1/messages
+    std::uint64_t hold_bytes_max = 0;                 // plain_options::hold_bytes_max
+    std::function<void(std::string&)> rewrite{};      // plain_options::rewrite
+    std::function<void()> release_body{};             // no other attempt will follow: the body may go
+    milliseconds connect_at_most{0};                  // 0: the upstream's own settings
+    milliseconds head_at_most{0};
+};
+
+// Runs attempts until one answers or none may follow. Returns the failure when nothing was written to the client: the
+// caller answers it. Empty: the client has its answer, or has as much as there will be.
+struct forward_outcome {
+    std::optional<base::error> failure;
+    std::string error_json;  // an error the upstream reported inside a stream before any content
+};
+net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what);
+
+// Answers what `forward` left unanswered.
+net::task<void> answer_failure(exchange& x, forward_outcome& outcome);
+
+// A request whose body is not held: it streams through to one attempt upstream. The whole endpoint.
+net::task<void> forward_upload(exchange& x, service& s, std::string head, http::body_framing framing,
+                               std::uint64_t content_length, std::uint64_t body_bytes_max, std::function<void(std::string&)> rewrite);
+
+// Reads the whole body into memory under the byte budget. Errors: body_too_large, in_flight_bytes_exhausted and those of
+// http::connection::read_body.
+net::task<base::result<std::string>> read_whole_body(exchange& x, http::body_framing framing, std::uint64_t content_length,
+                                                     std::uint64_t bytes_max);
+
+}  // namespace gateway

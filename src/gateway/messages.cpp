@@ -1,0 +1,67 @@
+// POST /v1/messages and its free sibling count_tokens: the story of a governed request, top to bottom.
+#include <optional>
+
+#include "anthropic/request_view.hpp"
+#include "gateway/forward.hpp"
+
+namespace gateway {
+namespace {
+
+struct kind {
+    bool metered;
+};
+
+net::task<void> governed(exchange& x, service& s, const http::request_head& head, kind what) {
+    // 1. Read: the head for upstream is made now, because the client's head dies at the first wait. A place under the
+    //    byte budget is taken before the body is read.
+    forwarding next;
+    next.head = upstream_head(head, s.upstream);
+    const auto framing = head.framing;
+    const std::uint64_t length = head.content_length;
+    auto body = co_await read_whole_body(x, framing, length, s.options.messages_body_bytes_max);
+    x.ready_us = net::monotonic_us();
+    x.record.bytes_in = x.client.body_bytes();
+    if (!body) {
+        co_await refuse(x, std::move(body.error()));
+        co_return;
+    }
+    x.client.keep_input();
+
+    // 2. Peek at what we govern on; the bytes stay as they are.
+    auto view = anthropic::read_request(*body);
+    if (!view) {
+        co_await refuse(x, std::move(view.error()));
+        co_return;
+    }
+    x.record.model = view->model.substr(0, 128);
+    x.record.stream = what.metered && view->stream;
+
+    // 3. Forward, relay and meter. Once no other attempt can follow, the body's memory and its place are given back.
+    next.body = *body;
+    next.has_body = true;
+    next.metered = what.metered;
+    next.wants_stream = x.record.stream;
+    next.hold_bytes_max = s.options.answer_hold_bytes_max;
+    next.release_body = [&] {
+        next.body = {};
+        body->clear();
+        body->shrink_to_fit();
+        x.reservation.release();
+    };
+    auto outcome = co_await forward(x, s, next);
+
+    // 4. What nobody answered yet is answered here; the frame settles and records.
+    co_await answer_failure(x, outcome);
+}
+
+}  // namespace
+
+net::task<void> messages(exchange& x, service& s, const http::request_head& head) {
+    co_await governed(x, s, head, {.metered = true});
+}
+
+net::task<void> count_tokens(exchange& x, service& s, const http::request_head& head) {
+    co_await governed(x, s, head, {.metered = false});
+}
+
+}  // namespace gateway

@@ -1,0 +1,26 @@
+// The last good answers of GET /v1/models, so that clients still start while the upstream is down.
+// Thread rule: any thread; shared by all reactors.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace gateway {
+
+class model_list_cache {
+public:
+    static constexpr std::size_t entries_max = 64;       // distinct targets (path and query)
+    static constexpr std::size_t body_bytes_max = 1 << 20;
+
+    // The JSON last seen for this target, or nullptr.
+    std::shared_ptr<const std::string> find(const std::string& target) const;
+    void store(const std::string& target, const std::string& body);
+
+private:
+    mutable std::mutex mutex_;
+    std::map<std::string, std::shared_ptr<const std::string>, std::less<>> bodies_;
+};
+
+}  // namespace gateway

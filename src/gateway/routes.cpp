@@ -1,0 +1,122 @@
+#include "gateway/routes.hpp"
+
+#include "http/head.hpp"
+
+namespace gateway {
+
+// messages.cpp
+net::task<void> messages(exchange&, service&, const http::request_head&);
+net::task<void> count_tokens(exchange&, service&, const http::request_head&);
+// batches.cpp
+net::task<void> batches(exchange&, service&, const http::request_head&);
+// models.cpp
+net::task<void> models(exchange&, service&, const http::request_head&);
+// passthrough.cpp
+net::task<void> files(exchange&, service&, const http::request_head&);
+net::task<void> other(exchange&, service&, const http::request_head&);
+// health.cpp
+net::task<void> hello(exchange&, service&, const http::request_head&);
+net::task<void> health(exchange&, service&, const http::request_head&);
+net::task<void> ready(exchange&, service&, const http::request_head&);
+net::task<void> not_here(exchange&, service&, const http::request_head&);
+
+namespace {
+
+// The first row that matches wins.
+constexpr route routes[] = {
+    {"POST", "/v1/messages", "messages", true, messages},
+    {"POST", "/v1/messages/count_tokens", "count_tokens", true, count_tokens},
+    {"POST", "/v1/messages/batches", "batches", true, batches},
+    {"GET", "/v1/messages/batches", "batches", true, batches},
+    {"GET", "/v1/messages/batches/{}", "batches", true, batches},
+    {"DELETE", "/v1/messages/batches/{}", "batches", true, other},
+    {"POST", "/v1/messages/batches/{}/cancel", "batches", true, batches},
+    {"GET", "/v1/messages/batches/{}/results", "batches", true, other},
+    {"GET", "/v1/models", "models", true, models},
+    {"GET", "/v1/models/{}", "models", true, models},
+    {"POST", "/v1/files", "files", true, files},
+    {"*", "/v1/files", "files", true, other},
+    {"*", "/v1/files/**", "files", true, other},
+    {"POST", "/v1/skills", "skills", true, files},
+    {"POST", "/v1/skills/{}/versions", "skills", true, files},
+    {"*", "/v1/skills", "skills", true, other},
+    {"*", "/v1/skills/**", "skills", true, other},
+    // Not built yet: an honest 404 instead of a half-supported forward.
+    {"*", "/v1/jobs", "jobs", true, not_here},
+    {"*", "/v1/jobs/**", "jobs", true, not_here},
+    {"*", "/v1/chat/**", "chat", true, not_here},
+    {"*", "/v1/**", "other", true, other},
+    {"HEAD", "/", "hello", false, hello},
+    {"HEAD", "/api/hello", "hello", false, hello},
+    {"GET", "/health", "health", false, health},
+    {"GET", "/ready", "health", false, ready},
+};
+
+std::string_view take_segment(std::string_view& path) {
+    path.remove_prefix(1);
+    const std::size_t end = path.find('/');
+    const std::string_view segment = path.substr(0, end);
+    path.remove_prefix(segment.size());
+    return segment;
+}
+
+bool matches(std::string_view pattern, std::string_view path) {
+    if (pattern == path) return true;
+    while (!pattern.empty() && !path.empty()) {
+        const std::string_view wanted = take_segment(pattern);
+        if (wanted == "**") return true;
+        const std::string_view segment = take_segment(path);
+        if (wanted == "{}" ? segment.empty() : wanted != segment) return false;
+    }
+    return pattern.empty() && path.empty();
+}
+
+int hex(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+}  // namespace
+
+routed find_route(std::string_view method, std::string_view path) {
+    routed found;
+    for (const auto& row : routes) {
+        if (!matches(row.pattern, path)) continue;
+        if (row.method == method || row.method == "*" || (method == "HEAD" && row.method == "GET")) {
+            // A wrong method on a path of our own must not reach the catch-all row behind it.
+            if (found.method_not_allowed && row.pattern.ends_with("**")) break;
+            return {&row, false};
+        }
+        found.method_not_allowed = true;
+    }
+    return found;
+}
+
+std::optional<std::string> normal_path(std::string_view path) {
+    while (path.starts_with("/v1/v1/")) path.remove_prefix(3);
+    std::string decoded;
+    decoded.reserve(path.size());
+    for (std::size_t i = 0; i < path.size(); ++i) {
+        char c = path[i];
+        if (c == '%') {
+            const int high = i + 1 < path.size() ? hex(path[i + 1]) : -1;
+            const int low = i + 2 < path.size() ? hex(path[i + 2]) : -1;
+            if (high < 0 || low < 0) return std::nullopt;
+            c = static_cast<char>(high * 16 + low);
+            if (c == '/' || c == '\\' || c == '%' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return std::nullopt;
+            i += 2;
+        }
+        decoded.push_back(c);
+    }
+    std::string_view rest = decoded;
+    while (!rest.empty()) {
+        const bool root = rest == "/" && decoded == "/";
+        const std::string_view segment = take_segment(rest);
+        if (!root && (segment.empty() || segment == "." || segment == "..")) return std::nullopt;
+    }
+    return decoded;
+}
+
+}  // namespace gateway

@@ -1,0 +1,378 @@
+#include "http/head.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace http {
+namespace {
+
+using base::errc;
+using base::fail;
+
+constexpr std::array<bool, 256> make_token_characters() {
+    std::array<bool, 256> table{};
+    for (const char c : std::string_view("!#$%&'*+-.^_`|~0123456789"
+                                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+        table[static_cast<unsigned char>(c)] = true;
+    }
+    return table;
+}
+constexpr auto token_characters = make_token_characters();
+
+bool is_token(std::string_view text) {
+    return !text.empty() && std::ranges::all_of(text, [](char c) { return token_characters[static_cast<unsigned char>(c)]; });
+}
+
+// Field values: visible characters, space, tab and the obsolete high bytes; no other control character (RFC 9110 5.5).
+constexpr std::array<bool, 256> make_value_characters() {
+    std::array<bool, 256> table{};
+    for (std::size_t c = 0x20; c < 256; ++c) table[c] = c != 0x7f;
+    table['\t'] = true;
+    return table;
+}
+constexpr auto value_characters = make_value_characters();
+
+bool is_value(std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return value_characters[static_cast<unsigned char>(c)]; });
+}
+
+// What may stand in a request target. Stricter than a URI library would be where readers differ: no fragment, no
+// backslash, no high bytes.
+bool is_target(std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '#' && c != '\\'; });
+}
+
+bool is_host(std::string_view text) {
+    if (text.size() > 255) return false;
+    return std::ranges::all_of(text, [](char c) {
+        return c > 0x20 && c < 0x7f && std::string_view("/\\?#@,\"<>^`{|}").find(c) == std::string_view::npos;
+    });
+}
+
+struct known_field {
+    std::string_view name;
+    field id;
+};
+constexpr known_field known_fields[] = {
+    {"accept-encoding", field::accept_encoding},
+    {"alt-svc", field::alt_svc},
+    {"authorization", field::authorization},
+    {"cache-control", field::cache_control},
+    {"connection", field::connection},
+    {"content-length", field::content_length},
+    {"content-type", field::content_type},
+    {"expect", field::expect},
+    {"host", field::host},
+    {"keep-alive", field::keep_alive},
+    {"proxy-authenticate", field::proxy_authenticate},
+    {"proxy-authorization", field::proxy_authorization},
+    {"proxy-connection", field::proxy_connection},
+    {"request-id", field::request_id},
+    {"set-cookie", field::set_cookie},
+    {"strict-transport-security", field::strict_transport_security},
+    {"te", field::te},
+    {"trailer", field::trailer},
+    {"transfer-encoding", field::transfer_encoding},
+    {"upgrade", field::upgrade},
+    {"user-agent", field::user_agent},
+    {"via", field::via},
+    {"x-api-key", field::x_api_key},
+    {"x-forwarded-proto", field::x_forwarded_proto},
+};
+
+// By length first: most names of a request match no row's length and first letter.
+field identify(std::string_view name) {
+    const char first = static_cast<char>(name.front() | 0x20);
+    for (const auto& row : known_fields) {
+        if (row.name.size() == name.size() && row.name.front() == first && equals_lower(name, row.name)) return row.id;
+    }
+    return field::other;
+}
+
+bool parse_length(std::string_view text, std::uint64_t& value) {
+    if (text.empty() || text.size() > 18) return false;
+    value = 0;
+    for (const char c : text) {
+        if (c < '0' || c > '9') return false;
+        value = value * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    return true;
+}
+
+std::string_view take_line(std::string_view& rest) {
+    const std::size_t end = rest.find("\r\n");
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(rest.size(), line.size() + 2));
+    return line;
+}
+
+// The header section shared by requests and responses. What is wrong, or empty.
+std::string_view parse_headers(std::string_view rest, const head_limits& limits, message_head& head) {
+    head.headers.clear();
+    head.names_connection_fields = false;
+    for (;;) {
+        const std::string_view line = take_line(rest);
+        if (line.empty()) return {};
+        if (head.headers.size() == limits.headers_max) return "more header lines than headers_max";
+        header parsed;
+        if (!parse_header_line(line, parsed)) return "malformed header line";
+        head.headers.push_back(parsed);
+    }
+}
+
+struct framing_facts {
+    int lengths = 0;
+    int codings = 0;
+    bool chunked = false;
+    bool bad = false;
+    bool close = false;
+    bool keep = false;
+};
+
+framing_facts read_framing(message_head& head) {
+    framing_facts facts;
+    for (const auto& entry : head.headers) {
+        if (entry.id == field::content_length) {
+            std::uint64_t value = 0;
+            if (!parse_length(entry.value, value)) facts.bad = true;
+            if (facts.lengths > 0 && value != head.content_length) facts.bad = true;
+            head.content_length = value;
+            ++facts.lengths;
+        } else if (entry.id == field::transfer_encoding) {
+            facts.chunked = equals_lower(entry.value, "chunked");
+            if (!facts.chunked) facts.bad = true;
+            ++facts.codings;
+        } else if (entry.id == field::connection) {
+            for_each_token(entry.value, [&](std::string_view token) {
+                if (equals_lower(token, "close")) {
+                    facts.close = true;
+                } else if (equals_lower(token, "keep-alive")) {
+                    facts.keep = true;
+                } else {
+                    head.names_connection_fields = true;
+                }
+            });
+        }
+    }
+    head.keep_alive = !facts.close && (head.version_minor == 1 || facts.keep);
+    return facts;
+}
+
+}  // namespace
+
+std::string_view reason_of(int status) {
+    switch (status) {
+        case 200: return "OK";
+        case 400: return "Bad Request";
+        case 401: return "Unauthorized";
+        case 402: return "Payment Required";
+        case 403: return "Forbidden";
+        case 404: return "Not Found";
+        case 405: return "Method Not Allowed";
+        case 408: return "Request Timeout";
+        case 409: return "Conflict";
+        case 413: return "Content Too Large";
+        case 429: return "Too Many Requests";
+        case 431: return "Request Header Fields Too Large";
+        case 500: return "Internal Server Error";
+        case 502: return "Bad Gateway";
+        case 503: return "Service Unavailable";
+        case 504: return "Gateway Timeout";
+        case 505: return "HTTP Version Not Supported";
+        case 529: return "Overloaded";
+        default: return "";
+    }
+}
+
+bool equals_lower(std::string_view text, std::string_view lower) {
+    if (text.size() != lower.size()) return false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        char c = text[i];
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+        if (c != lower[i]) return false;
+    }
+    return true;
+}
+
+bool parse_header_line(std::string_view line, header& parsed) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) return false;
+    std::string_view value = line.substr(colon + 1);
+    while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
+    while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
+    if (!is_value(value)) return false;
+    parsed.name = line.substr(0, colon);
+    parsed.value = value;
+    parsed.line = line;
+    parsed.id = identify(parsed.name);
+    return true;
+}
+
+std::string_view message_head::find(field id) const {
+    for (const auto& entry : headers) {
+        if (entry.id == id) return entry.value;
+    }
+    return {};
+}
+
+bool message_head::hop_by_hop(const header& candidate) const {
+    switch (candidate.id) {
+        case field::connection:
+        case field::keep_alive:
+        case field::proxy_authenticate:
+        case field::proxy_authorization:
+        case field::proxy_connection:
+        case field::te:
+        case field::trailer:
+        case field::transfer_encoding:
+        case field::upgrade: return true;
+        default: break;
+    }
+    if (!names_connection_fields) return false;
+    for (const auto& entry : headers) {
+        if (entry.id != field::connection) continue;
+        bool named = false;
+        for_each_token(entry.value, [&](std::string_view token) {
+            named = named || std::ranges::equal(token, candidate.name, [](char a, char b) {
+                        return (a | 0x20) == (b | 0x20) || a == b;
+                    });
+        });
+        if (named) return true;
+    }
+    return false;
+}
+
+base::result<bool> head_end(std::string_view bytes, const head_limits& limits, head_search& search) {
+    constexpr std::size_t leading_empty_lines_max = 2;
+    for (;;) {
+        const void* const found = std::memchr(bytes.data() + search.checked, '\n', bytes.size() - search.checked);
+        if (!found) break;
+        const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - bytes.data());
+        if (at == 0 || bytes[at - 1] != '\r') {
+            return fail(errc::bad_framing, "A line of the head ends in a bare line feed; lines end in CR LF.");
+        }
+        const bool empty_line = at - 1 == search.line_begin;
+        const bool leading = empty_line && search.line_begin % 2 == 0 && search.line_begin / 2 < leading_empty_lines_max &&
+                             bytes.substr(0, search.line_begin).find_first_not_of("\r\n") == std::string_view::npos;
+        search.checked = search.line_begin = at + 1;
+        if (empty_line && !leading) {
+            if (search.line_begin > limits.bytes_max) break;
+            return true;
+        }
+    }
+    search.checked = bytes.size();
+    if (bytes.size() > limits.bytes_max) {
+        return fail(errc::head_too_large, "The request line and headers exceed " + std::to_string(limits.bytes_max) +
+                                              " bytes (CLAUDE_PROXY_HEAD_BYTES_MAX).");
+    }
+    return false;
+}
+
+base::result<void> parse_request(std::string_view bytes, const head_limits& limits, request_head& head) {
+    head.size = bytes.size();
+    head.content_length = 0;
+    head.expect_continue = false;
+    head.host = {};
+    std::string_view rest = bytes;
+    while (rest.starts_with("\r\n")) rest.remove_prefix(2);
+
+    const std::string_view line = take_line(rest);
+    const std::size_t first_space = line.find(' ');
+    const std::size_t last_space = line.rfind(' ');
+    if (first_space == std::string_view::npos || first_space == last_space) {
+        return fail(errc::bad_framing, "The request line is not `METHOD TARGET HTTP/1.1`.");
+    }
+    head.method = line.substr(0, first_space);
+    head.target = line.substr(first_space + 1, last_space - first_space - 1);
+    const std::string_view version = line.substr(last_space + 1);
+    if (!is_token(head.method) || head.method.size() > 32) return fail(errc::bad_framing, "The method is not a token.");
+    if (version.size() != 8 || !version.starts_with("HTTP/")) {
+        return fail(errc::bad_framing, "The request line does not end in an HTTP version.");
+    }
+    if (version == "HTTP/1.1") {
+        head.version_minor = 1;
+    } else if (version == "HTTP/1.0") {
+        head.version_minor = 0;
+    } else {
+        return fail(errc::http_version_unsupported, "Only HTTP/1.1 and HTTP/1.0 are spoken here.");
+    }
+    if (!head.target.starts_with('/') || !is_target(head.target)) {
+        return fail(errc::bad_framing, "The request target is not a path (origin-form) of visible ASCII characters.");
+    }
+    head.path = head.target.substr(0, head.target.find('?'));
+
+    if (const auto wrong = parse_headers(rest, limits, head); !wrong.empty()) {
+        const bool too_many = wrong.starts_with("more");
+        return fail(too_many ? errc::head_too_large : errc::bad_framing,
+                    too_many ? "The request has more than " + std::to_string(limits.headers_max) +
+                                   " header lines (CLAUDE_PROXY_HEADERS_MAX)."
+                             : "A header line is malformed: `name: value` without folding or control characters.");
+    }
+    const framing_facts facts = read_framing(head);
+    if (facts.bad || facts.lengths > 1 || facts.codings > 1 || (facts.lengths > 0 && facts.codings > 0)) {
+        return fail(errc::bad_framing,
+                    "The body's length is ambiguous: send one content-length of digits, or transfer-encoding: chunked.");
+    }
+    if (facts.codings > 0 && head.version_minor == 0) {
+        return fail(errc::bad_framing, "HTTP/1.0 has no transfer-encoding.");
+    }
+    head.framing = facts.chunked ? body_framing::chunked : facts.lengths > 0 ? body_framing::length : body_framing::none;
+
+    int hosts = 0;
+    for (const auto& entry : head.headers) {
+        if (entry.id == field::host) {
+            head.host = entry.value;
+            ++hosts;
+        } else if (entry.id == field::expect) {
+            if (!equals_lower(entry.value, "100-continue")) {
+                return fail(errc::bad_framing, "The only expectation known here is 100-continue.");
+            }
+            head.expect_continue = head.version_minor == 1 && head.framing != body_framing::none;
+        }
+    }
+    if (hosts > 1 || (hosts == 0 && head.version_minor == 1) || !is_host(head.host)) {
+        return fail(errc::bad_framing, "A request needs exactly one valid host header.");
+    }
+    return {};
+}
+
+base::result<void> parse_response(std::string_view bytes, const head_limits& limits, bool head_only, response_head& head) {
+    const auto broken = [](std::string_view what) {
+        return fail(errc::upstream_protocol_error, "The upstream's response head is broken: " + std::string(what) + ".");
+    };
+    head.size = bytes.size();
+    head.content_length = 0;
+    std::string_view rest = bytes;
+    const std::string_view line = take_line(rest);
+    if (line.size() < 12 || !line.starts_with("HTTP/1.") || (line[7] != '0' && line[7] != '1') || line[8] != ' ') {
+        return broken("no status line");
+    }
+    head.version_minor = line[7] - '0';
+    std::uint64_t status = 0;
+    if (!parse_length(line.substr(9, 3), status) || status < 100 || (line.size() > 12 && line[12] != ' ')) {
+        return broken("no status");
+    }
+    head.status = static_cast<int>(status);
+    head.reason = line.size() > 13 ? line.substr(13) : std::string_view();
+    if (!is_value(head.reason)) return broken("control characters in the reason");
+    if (const auto wrong = parse_headers(rest, limits, head); !wrong.empty()) return broken(wrong);
+    const framing_facts facts = read_framing(head);
+    if (facts.bad || facts.codings > 1 || (facts.lengths > 0 && facts.codings > 0) ||
+        (facts.codings > 0 && head.version_minor == 0)) {
+        return broken("ambiguous length of the body");
+    }
+    if (head_only || head.status < 200 || head.status == 204 || head.status == 304) {
+        head.framing = body_framing::none;
+    } else if (facts.chunked) {
+        head.framing = body_framing::chunked;
+    } else if (facts.lengths > 0) {
+        head.framing = body_framing::length;
+    } else {
+        head.framing = body_framing::until_close;
+        head.keep_alive = false;
+    }
+    return {};
+}
+
+}  // namespace http

@@ -1,0 +1,1 @@
+"""Shared parts of the tests that drive real processes over real sockets. Standard library only."""
