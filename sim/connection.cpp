@@ -77,8 +77,11 @@ std::size_t connection::read_some(char* into, std::size_t size, steady::time_poi
             case SSL_ERROR_WANT_WRITE:
                 if (!wait(POLLOUT, deadline)) return 0;
                 break;
-            case SSL_ERROR_ZERO_RETURN: return 0;
-            default: broken_ = true; return 0;
+            case SSL_ERROR_ZERO_RETURN:
+                return 0;
+            default:
+                broken_ = true;
+                return 0;
         }
     }
 }
@@ -97,7 +100,8 @@ void connection::write_all(std::string_view bytes) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) throw client_left{};
         } else {
             ERR_clear_error();
-            const int sent = SSL_write(tls_, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 30)));
+            const int sent =
+                SSL_write(tls_, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 30)));
             if (sent > 0) {
                 bytes.remove_prefix(static_cast<std::size_t>(sent));
                 continue;

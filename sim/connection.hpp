@@ -1,6 +1,6 @@
 // One TCP (or TLS) connection, served by one thread. Every wait ends at once when the peer leaves: that is the property
-// the rest relies on, because a simulator that does not notice a departure cannot prove that a gateway cancels upstream.
-// Not thread safe; another thread may only shutdown(2) the descriptor.
+// the rest relies on, because a simulator that does not notice a departure cannot prove that a gateway cancels
+// upstream. Not thread safe; another thread may only shutdown(2) the descriptor.
 #pragma once
 
 #include <openssl/types.h>

@@ -74,15 +74,20 @@ bool read_html(fault_plan& plan, std::string_view text) {
 }
 
 bool read_overload(fault_plan& plan, std::string_view text) {
-    if (text.empty() || text == "first") plan.overload = overload_place::first;
-    else if (text == "start") plan.overload = overload_place::start;
-    else if (text == "content") plan.overload = overload_place::content;
-    else return false;
+    if (text.empty() || text == "first")
+        plan.overload = overload_place::first;
+    else if (text == "start")
+        plan.overload = overload_place::start;
+    else if (text == "content")
+        plan.overload = overload_place::content;
+    else
+        return false;
     return true;
 }
 
 constexpr fault_kind kinds[] = {
-    {"status", "N[;retry-after=S][;should-retry=B]", "answer with status N (400-599) in the error envelope", read_status},
+    {"status", "N[;retry-after=S][;should-retry=B]", "answer with status N (400-599) in the error envelope",
+     read_status},
     {"html", "[N]", "answer with an edge error page in HTML, no request-id (default 502)", read_html},
     {"slow-head", "MS", "wait before the response head",
      [](fault_plan& plan, std::string_view text) { return read_time(text, plan.slow_head); }},
@@ -110,14 +115,16 @@ constexpr fault_kind kinds[] = {
      [](fault_plan& plan, std::string_view text) { return read_count(text, plan.garbage); }},
     {"garbage-json", "", "one event whose data is no JSON (sync: a truncated body)",
      [](fault_plan& plan, std::string_view text) { return set(text, plan.garbage_json); }},
-    {"crlf", "", "CRLF line ends in the stream", [](fault_plan& plan, std::string_view text) { return set(text, plan.crlf); }},
+    {"crlf", "", "CRLF line ends in the stream",
+     [](fault_plan& plan, std::string_view text) { return set(text, plan.crlf); }},
     {"split", "N", "write the body in pieces of N bytes, one chunk and one TCP write each",
      [](fault_plan& plan, std::string_view text) { return read_count(text, plan.split) && *plan.split > 0; }},
     {"unknown-events", "", "events, delta types and fields that nobody knows",
      [](fault_plan& plan, std::string_view text) { return set(text, plan.unknown_events); }},
     {"trailing-spaces", "", "spaces behind the JSON of each event",
      [](fault_plan& plan, std::string_view text) { return set(text, plan.trailing_spaces); }},
-    {"no-usage", "", "no usage object anywhere", [](fault_plan& plan, std::string_view text) { return set(text, plan.no_usage); }},
+    {"no-usage", "", "no usage object anywhere",
+     [](fault_plan& plan, std::string_view text) { return set(text, plan.no_usage); }},
     {"close-delimited", "", "no content-length, no chunks: the body ends with the connection",
      [](fault_plan& plan, std::string_view text) { return set(text, plan.close_delimited); }},
     {"http10", "", "answer as HTTP/1.0, the body ends with the connection",
@@ -125,7 +132,9 @@ constexpr fault_kind kinds[] = {
     {"bad-chunk", "", "a chunk size that is no number, after the first chunk",
      [](fault_plan& plan, std::string_view text) { return set(text, plan.bad_chunk); }},
     {"big-head", "N", "one more response header of N bytes",
-     [](fault_plan& plan, std::string_view text) { return read_count(text, plan.big_head) && *plan.big_head <= 1 << 20; }},
+     [](fault_plan& plan, std::string_view text) {
+         return read_count(text, plan.big_head) && *plan.big_head <= 1 << 20;
+     }},
     {"informational", "", "a 103 response before the real one",
      [](fault_plan& plan, std::string_view text) { return set(text, plan.informational); }},
 };
@@ -156,8 +165,9 @@ std::string fault_help() {
     std::string text;
     for (const fault_kind& kind : kinds) {
         const std::string form = kind.argument.empty() ? std::string(kind.name)
-                                 : kind.argument.starts_with('[') ? fmt::format("{}[={}", kind.name, kind.argument.substr(1))
-                                                                  : fmt::format("{}={}", kind.name, kind.argument);
+                                 : kind.argument.starts_with('[')
+                                     ? fmt::format("{}[={}", kind.name, kind.argument.substr(1))
+                                     : fmt::format("{}={}", kind.name, kind.argument);
         text += form.size() > 30 ? fmt::format("  {}\n  {:<30} {}\n", form, "", kind.help)
                                  : fmt::format("  {:<30} {}\n", form, kind.help);
     }
@@ -194,7 +204,8 @@ bool matches(const armed_faults::entry& entry, std::string_view method, std::str
 
 std::string armed_faults::take(std::string_view method, std::string_view path, std::string_view key) {
     const std::lock_guard lock(mutex_);
-    const auto found = std::ranges::find_if(entries_, [&](const entry& one) { return matches(one, method, path, key); });
+    const auto found =
+        std::ranges::find_if(entries_, [&](const entry& one) { return matches(one, method, path, key); });
     if (found == entries_.end()) return {};
     std::string fault = found->fault;
     if (--found->count == 0) entries_.erase(found);

@@ -1,5 +1,6 @@
-// Faults on demand: what a request header (`x-sim-fault`), a line of the prompt or POST /sim/faults asks the simulator to
-// do wrong. A plan is a value; the places that misbehave read it. The list of kinds with their help is in faults.cpp.
+// Faults on demand: what a request header (`x-sim-fault`), a line of the prompt or POST /sim/faults asks the simulator
+// to do wrong. A plan is a value; the places that misbehave read it. The list of kinds with their help is in
+// faults.cpp.
 #pragma once
 
 #include <chrono>

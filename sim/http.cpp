@@ -55,8 +55,8 @@ namespace {
 bool is_token(std::string_view text) {
     constexpr std::string_view extra = "!#$%&'*+-.^_`|~";
     return !text.empty() && std::ranges::all_of(text, [&](char letter) {
-        return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-               extra.find(letter) != std::string_view::npos;
+        return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') ||
+               (letter >= 'A' && letter <= 'Z') || extra.find(letter) != std::string_view::npos;
     });
 }
 
@@ -66,7 +66,8 @@ void read_request_line(std::string_view line, request& result) {
     if (first == std::string_view::npos || first == last) throw malformed_request{.message = "bad request line"};
     const std::string_view version = line.substr(last + 1);
     if (version != "HTTP/1.1" && version != "HTTP/1.0") throw malformed_request{505, "HTTP version not supported"};
-    result.keep_alive = version == "HTTP/1.1";
+    result.version_1_0 = version == "HTTP/1.0";
+    result.keep_alive = !result.version_1_0;
     result.method = line.substr(0, first);
     result.target = line.substr(first + 1, last - first - 1);
     if (!is_token(result.method) || result.target.empty() || result.target.front() != '/') {

@@ -26,6 +26,7 @@ struct request {
     std::optional<std::uint64_t> content_length;
     bool chunked = false;
     bool keep_alive = true;
+    bool version_1_0 = false;
     bool expects_continue = false;
 
     // The first header of that lower-case name, or an empty text.
@@ -54,6 +55,8 @@ public:
 
     // Some bytes of the body of the last head; 0 at its end. Sends 100 Continue first when that is awaited.
     std::size_t read_body(char* into, std::size_t size);
+    // The client waits for 100 Continue and was never told to go on: its connection cannot be used again.
+    bool awaits_continue() const { return continue_wanted_; }
     bool body_finished() const { return body_finished_; }
     std::uint64_t body_bytes() const { return body_bytes_; }
 

@@ -12,21 +12,36 @@ namespace {
 
 std::string_view reason_of(int status) {
     switch (status) {
-        case 200: return "OK";
-        case 400: return "Bad Request";
-        case 401: return "Unauthorized";
-        case 402: return "Payment Required";
-        case 403: return "Forbidden";
-        case 404: return "Not Found";
-        case 405: return "Method Not Allowed";
-        case 409: return "Conflict";
-        case 413: return "Payload Too Large";
-        case 429: return "Too Many Requests";
-        case 500: return "Internal Server Error";
-        case 502: return "Bad Gateway";
-        case 503: return "Service Unavailable";
-        case 504: return "Gateway Timeout";
-        default: return "Status";
+        case 200:
+            return "OK";
+        case 400:
+            return "Bad Request";
+        case 401:
+            return "Unauthorized";
+        case 402:
+            return "Payment Required";
+        case 403:
+            return "Forbidden";
+        case 404:
+            return "Not Found";
+        case 405:
+            return "Method Not Allowed";
+        case 409:
+            return "Conflict";
+        case 413:
+            return "Payload Too Large";
+        case 429:
+            return "Too Many Requests";
+        case 500:
+            return "Internal Server Error";
+        case 502:
+            return "Bad Gateway";
+        case 503:
+            return "Service Unavailable";
+        case 504:
+            return "Gateway Timeout";
+        default:
+            return "Status";
     }
 }
 
@@ -37,7 +52,8 @@ void reply::add_header(std::string_view name, std::string_view value) {
 }
 
 void reply::write_head(int status, std::string_view content_type, framing how, std::size_t length) {
-    if (plan.close_delimited || plan.http10) how = framing::until_close;
+    const bool no_chunks = asked_.version_1_0 && how == framing::chunked;
+    if (plan.close_delimited || plan.http10 || no_chunks) how = framing::until_close;
     if (how == framing::until_close || !asked_.keep_alive) keep_alive_ = false;
     framing_ = how;
     const auto into = std::back_inserter(output_);
@@ -93,9 +109,12 @@ void reply::frame(std::string_view bytes) {
 void reply::emit(std::string_view bytes) {
     const std::uint64_t end = body_bytes_ + bytes.size();
     const bool cuts = plan.cut_at_byte && *plan.cut_at_byte < end;
-    const bool stalls = plan.stall_after_bytes && *plan.stall_after_bytes < end && !(cuts && *plan.cut_at_byte < *plan.stall_after_bytes);
-    if (stalls) bytes = bytes.substr(0, *plan.stall_after_bytes - std::min(body_bytes_, *plan.stall_after_bytes));
-    else if (cuts) bytes = bytes.substr(0, *plan.cut_at_byte - std::min(body_bytes_, *plan.cut_at_byte));
+    const bool stalls = plan.stall_after_bytes && *plan.stall_after_bytes < end &&
+                        !(cuts && *plan.cut_at_byte < *plan.stall_after_bytes);
+    if (stalls)
+        bytes = bytes.substr(0, *plan.stall_after_bytes - std::min(body_bytes_, *plan.stall_after_bytes));
+    else if (cuts)
+        bytes = bytes.substr(0, *plan.cut_at_byte - std::min(body_bytes_, *plan.cut_at_byte));
 
     const std::size_t step = plan.split ? *plan.split : bytes.size();
     if (plan.split) send_output();

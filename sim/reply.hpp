@@ -1,5 +1,6 @@
 // One HTTP response. It owns the framing (length, chunks, until close) and the faults that live below the events: cuts
-// and stalls at a byte, splitting, odd framing. Heads carry the noise of the real edge, so that tests can see it stripped.
+// and stalls at a byte, splitting, odd framing. Heads carry the noise of the real edge, so that tests can see it
+// stripped.
 #pragma once
 
 #include <string>
@@ -33,6 +34,7 @@ public:
     void flush();
     void finish();
 
+    void close_afterwards() { keep_alive_ = false; }
     bool started() const { return started_; }
     bool keep_alive() const { return keep_alive_; }
     std::uint64_t body_bytes() const { return body_bytes_; }

@@ -75,7 +75,8 @@ std::string base64_noise(std::uint64_t seed, std::size_t length) {
 }
 
 std::string rfc3339_micros(wall_clock::time_point at) {
-    const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(at.time_since_epoch()).count() % 1'000'000;
+    const auto micros =
+        std::chrono::duration_cast<std::chrono::microseconds>(at.time_since_epoch()).count() % 1'000'000;
     const std::tm parts = broken_down(at);
     return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900, parts.tm_mon + 1,
                        parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, micros);
@@ -102,11 +103,21 @@ std::string quote(std::string_view text) {
     quoted += '"';
     for (const char letter : text) {
         switch (letter) {
-            case '"': quoted += "\\\""; break;
-            case '\\': quoted += "\\\\"; break;
-            case '\n': quoted += "\\n"; break;
-            case '\r': quoted += "\\r"; break;
-            case '\t': quoted += "\\t"; break;
+            case '"':
+                quoted += "\\\"";
+                break;
+            case '\\':
+                quoted += "\\\\";
+                break;
+            case '\n':
+                quoted += "\\n";
+                break;
+            case '\r':
+                quoted += "\\r";
+                break;
+            case '\t':
+                quoted += "\\t";
+                break;
             default:
                 if (static_cast<unsigned char>(letter) < 0x20) {
                     quoted += fmt::format("\\u{:04x}", static_cast<unsigned>(letter));

@@ -200,7 +200,8 @@ answer_reading read_object(std::string_view text, OnMember on_member) {
         if (parser.iterate(padded).get(document) || document.get_object().get(object)) {
             walk.broken = true;
         } else {
-            walk.members(object, [&](std::string_view key, ondemand::value value) { on_member(walk, key, value, reading); });
+            walk.members(object,
+                         [&](std::string_view key, ondemand::value value) { on_member(walk, key, value, reading); });
         }
     }
     if (text.size() > parser_bytes_kept_max) {

@@ -13,36 +13,66 @@ namespace {
 std::string_view sentence(base::errc kind) {  // no default: a new kind without a sentence is a warning
     using enum base::errc;
     switch (kind) {
-        case bad_framing: return "The request is not well-formed HTTP/1.1, so its end cannot be known for sure.";
-        case head_too_large: return "The request line and headers are too large.";
-        case http_version_unsupported: return "This HTTP version is not supported; use HTTP/1.1.";
-        case request_timeout: return "The request did not arrive in time.";
-        case body_too_large: return "The request body is larger than this route accepts.";
-        case invalid_json: return "The request body is not valid JSON.";
-        case duplicate_field: return "A field occurs more than once in the request body.";
-        case missing_field: return "A required field is missing in the request body.";
+        case bad_framing:
+            return "The request is not well-formed HTTP/1.1, so its end cannot be known for sure.";
+        case head_too_large:
+            return "The request line and headers are too large.";
+        case http_version_unsupported:
+            return "This HTTP version is not supported; use HTTP/1.1.";
+        case request_timeout:
+            return "The request did not arrive in time.";
+        case body_too_large:
+            return "The request body is larger than this route accepts.";
+        case invalid_json:
+            return "The request body is not valid JSON.";
+        case duplicate_field:
+            return "A field occurs more than once in the request body.";
+        case missing_field:
+            return "A required field is missing in the request body.";
         case credential_missing:
             return "No credential was sent; put your key into `x-api-key` or `authorization: Bearer`.";
-        case credential_invalid: return "The credential is not valid here.";
-        case route_unknown: return "There is nothing at this path.";
-        case method_not_allowed: return "This path does not answer to that method.";
-        case client_left: return "The client closed the connection before the answer was complete.";
-        case slow_reader: return "The client read the answer too slowly.";
-        case too_many_connections: return "The gateway has too many connections open; try again shortly.";
-        case in_flight_bytes_exhausted: return "The gateway holds too many request bytes at the moment; try again shortly.";
-        case shutting_down: return "The gateway is shutting down; try again shortly.";
-        case internal: return "Something went wrong inside the gateway.";
-        case upstream_unresolved: return "The name of the upstream could not be resolved.";
-        case upstream_connect_failed: return "The upstream could not be reached.";
-        case upstream_connect_timeout: return "The upstream did not accept a connection in time.";
-        case upstream_tls_failed: return "No trusted TLS connection to the upstream could be made.";
-        case upstream_head_timeout: return "The upstream did not begin to answer in time.";
-        case upstream_first_content_timeout: return "The upstream began its answer but sent no content in time.";
-        case upstream_idle_timeout: return "The upstream fell silent in the middle of its answer.";
-        case upstream_total_timeout: return "The answer took longer than the gateway allows.";
-        case upstream_cut: return "The upstream closed the connection before its answer was complete.";
-        case upstream_protocol_error: return "The upstream's answer is not well-formed HTTP.";
-        case upstream_error_event: return "The upstream reported an error before any content.";
+        case credential_invalid:
+            return "The credential is not valid here.";
+        case route_unknown:
+            return "There is nothing at this path.";
+        case method_not_allowed:
+            return "This path does not answer to that method.";
+        case client_left:
+            return "The client closed the connection before the answer was complete.";
+        case slow_reader:
+            return "The client read the answer too slowly.";
+        case too_many_connections:
+            return "The gateway has too many connections open; try again shortly.";
+        case in_flight_bytes_exhausted:
+            return "The gateway holds too many request bytes at the moment; try again shortly.";
+        case shutting_down:
+            return "The gateway is shutting down; try again shortly.";
+        case internal:
+            return "Something went wrong inside the gateway.";
+        case upstream_unresolved:
+            return "The name of the upstream could not be resolved.";
+        case upstream_connect_failed:
+            return "The upstream could not be reached.";
+        case upstream_connect_timeout:
+            return "The upstream did not accept a connection in time.";
+        case upstream_tls_failed:
+            return "No trusted TLS connection to the upstream could be made.";
+        case upstream_head_timeout:
+            return "The upstream did not begin to answer in time.";
+        case upstream_first_content_timeout:
+            return "The upstream began its answer but sent no content in time.";
+        case upstream_idle_timeout:
+            return "The upstream fell silent in the middle of its answer.";
+        case upstream_total_timeout:
+            return "The answer took longer than the gateway allows.";
+        case upstream_cut:
+            return "The upstream closed the connection before its answer was complete.";
+        case upstream_protocol_error:
+            return "The upstream's answer is not well-formed HTTP.";
+        case upstream_error_event:
+            return "The upstream reported an error before any content.";
+        case upstream_unavailable:
+            return "The upstream is not available at the moment.";
     }
     return "Something went wrong inside the gateway.";
 }

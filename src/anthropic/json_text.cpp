@@ -71,19 +71,32 @@ std::optional<std::string> unescape(std::string_view between_quotes) {
         switch (const char letter = between_quotes[position]) {
             case '"':
             case '\\':
-            case '/': decoded += letter; break;
-            case 'b': decoded += '\b'; break;
-            case 'f': decoded += '\f'; break;
-            case 'n': decoded += '\n'; break;
-            case 'r': decoded += '\r'; break;
-            case 't': decoded += '\t'; break;
+            case '/':
+                decoded += letter;
+                break;
+            case 'b':
+                decoded += '\b';
+                break;
+            case 'f':
+                decoded += '\f';
+                break;
+            case 'n':
+                decoded += '\n';
+                break;
+            case 'r':
+                decoded += '\r';
+                break;
+            case 't':
+                decoded += '\t';
+                break;
             case 'u': {
                 const auto code_point = unicode_escape(between_quotes, position);
                 if (!code_point) return {};
                 append_utf8(decoded, *code_point);
                 continue;
             }
-            default: return {};
+            default:
+                return {};
         }
         ++position;
     }

@@ -37,30 +37,28 @@ void member_scanner::feed(std::string_view bytes) {
         }
         switch (at_) {
             case at::before_object:
-                if (*next != '{' && is_broken_at(next)) break;
-                ++next;
-                at_ = at::key_or_end;
+                expect('{', next++, at::key_or_end);
                 break;
             case at::key_or_end:
-            case at::key:
-                if (*next == '}' && at_ == at::key_or_end) {
+                if (*next == '}') {
                     ++next;
-                    complete_ = true;
-                    at_ = at::after_object;
+                    end_object();
                     break;
                 }
-                if (*next != '"' && is_broken_at(next)) break;
-                ++next;
+                [[fallthrough]];
+            case at::key:
+                expect('"', next++, at::in_key);
                 nesting_ = {.depth = 1, .in_string = true, .escaping = false};
-                at_ = at::in_key;
                 break;
-            case at::in_key: next = read_key(next, end); break;
+            case at::in_key:
+                next = read_key(next, end);
+                break;
             case at::colon:
-                if (*next != ':' && is_broken_at(next)) break;
-                ++next;
-                at_ = at::value;
+                expect(':', next++, at::value);
                 break;
-            case at::value: next = begin_value(next); break;
+            case at::value:
+                next = begin_value(next);
+                break;
             case at::in_string:
                 next = skip_string(next, end, nesting_);
                 if (!nesting_.in_string) end_value(next);
@@ -74,13 +72,19 @@ void member_scanner::feed(std::string_view bytes) {
                 if (nesting_.depth == 1) end_value(next);
                 break;
             case at::comma_or_end:
-                if (*next != ',' && *next != '}' && is_broken_at(next)) break;
-                complete_ = *next == '}';
-                at_ = complete_ ? at::after_object : at::key;
-                ++next;
+                if (*next == '}') {
+                    ++next;
+                    end_object();
+                } else {
+                    expect(',', next++, at::key);
+                }
                 break;
-            case at::after_object: is_broken_at(next); break;
-            case at::broken: next = end; break;
+            case at::after_object:
+                fail_at(next);
+                break;
+            case at::broken:
+                next = end;
+                break;
         }
     }
     if (at_ == at::in_string || at_ == at::in_scalar || at_ == at::nested) keep_text(end);
@@ -95,11 +99,22 @@ const member_scanner::member* member_scanner::find(std::string_view key) const {
     return last;
 }
 
-// Always true, so that callers can say `if (unexpected && is_broken_at(byte))`.
-bool member_scanner::is_broken_at(const char* byte) {
+void member_scanner::expect(char wanted, const char* byte, at then) {
+    if (*byte == wanted) {
+        at_ = then;
+    } else {
+        fail_at(byte);
+    }
+}
+
+void member_scanner::fail_at(const char* byte) {
     failed_at_ = offset_of(byte);
     at_ = at::broken;
-    return true;
+}
+
+void member_scanner::end_object() {
+    complete_ = true;
+    at_ = at::after_object;
 }
 
 // Reads on to the end of a key.
@@ -133,7 +148,7 @@ void member_scanner::read_whole_key(std::string_view raw, const char* after) {
     } else if (const auto decoded = unescape(raw)) {
         look_up(*decoded);
     } else {
-        is_broken_at(after - 1);
+        fail_at(after - 1);
     }
 }
 
@@ -151,7 +166,7 @@ const char* member_scanner::begin_value(const char* from) {
             return from + 1;
         default:
             at_ = at::in_scalar;
-            if (!is_scalar(*from)) is_broken_at(from);
+            if (!is_scalar(*from)) fail_at(from);
             return from;
     }
 }
@@ -166,7 +181,7 @@ void member_scanner::end_value(const char* end) {
                  .end = offset_of(end),
                  .text = std::move(text_),
                  .oversized = is_too_long_};
-    text_ = {};
+    text_ = std::string();
     is_too_long_ = false;
     const auto has_same_key = [&](const member& other) { return other.key == ended.key; };
     const auto first = std::ranges::find_if(members_, has_same_key);
@@ -186,7 +201,7 @@ void member_scanner::keep_text(const char* end) {
     const auto size = static_cast<std::size_t>(end - from);
     is_too_long_ = size > value_bytes_max_ - text_.size();
     if (is_too_long_) {
-        text_ = {};
+        text_ = std::string();
     } else {
         text_.append(from, size);
     }

@@ -23,10 +23,10 @@ public:
     };
 
     struct member {
-        std::string_view key;      // one of `wanted`
-        std::uint64_t begin = 0;   // offset of the value's first byte in the whole input
-        std::uint64_t end = 0;     // one past its last byte
-        std::string text;          // the value's bytes as they came, empty when oversized
+        std::string_view key;     // one of `wanted`
+        std::uint64_t begin = 0;  // offset of the value's first byte in the whole input
+        std::uint64_t end = 0;    // one past its last byte
+        std::string text;         // the value's bytes as they came, empty when oversized
         bool oversized = false;
     };
 
@@ -71,7 +71,9 @@ private:
     void read_whole_key(std::string_view raw, const char* after);
     void end_value(const char* end);
     void keep_text(const char* end);
-    bool is_broken_at(const char* byte);
+    void expect(char wanted, const char* byte, at then);
+    void fail_at(const char* byte);
+    void end_object();
     std::uint64_t offset_of(const char* byte) const { return fed_ + static_cast<std::uint64_t>(byte - piece_); }
 
     std::span<const std::string_view> wanted_;

@@ -9,7 +9,7 @@ namespace anthropic {
 struct nesting {
     std::uint64_t depth = 0;  // open braces and brackets
     bool in_string = false;
-    bool escaping = false;    // in a string whose bytes so far end in an odd number of backslashes
+    bool escaping = false;  // in a string whose bytes so far end in an odd number of backslashes
 };
 
 // From inside a string: reads on to its closing quote. Returns one past it, or `end` when the string goes on.

@@ -42,8 +42,8 @@ std::string what_is_wrong(std::string_view body, const member_scanner& scanner) 
     }
     if (body[first] != '{') return "The request body is not a JSON object: it does not begin with a brace.";
     if (!scanner.failed()) {
-        return fmt::format("The request body is not complete JSON: it ends after {} bytes, before its object is closed.",
-                           body.size());
+        return fmt::format(
+            "The request body is not complete JSON: it ends after {} bytes, before its object is closed.", body.size());
     }
     if (scanner.complete()) {
         return fmt::format("The request body has something after the end of its JSON object, at byte {}.",

@@ -17,16 +17,22 @@ constexpr std::size_t idle_bytes_max = 1024;
 event_kind kind_of(std::string_view name) {
     using enum event_kind;
     switch (name.size()) {
-        case 4: return name == "ping" ? ping : other;
-        case 5: return name == "error" ? error : other;
-        case 12: return name == "message_stop" ? message_stop : other;
-        case 13: return name == "message_start" ? message_start : name == "message_delta" ? message_delta : other;
-        case 18: return name == "content_block_stop" ? content_block_stop : other;
+        case 4:
+            return name == "ping" ? ping : other;
+        case 5:
+            return name == "error" ? error : other;
+        case 12:
+            return name == "message_stop" ? message_stop : other;
+        case 13:
+            return name == "message_start" ? message_start : name == "message_delta" ? message_delta : other;
+        case 18:
+            return name == "content_block_stop" ? content_block_stop : other;
         case 19:
             return name == "content_block_delta"   ? content_block_delta
                    : name == "content_block_start" ? content_block_start
                                                    : other;
-        default: return other;
+        default:
+            return other;
     }
 }
 
@@ -38,7 +44,6 @@ bool is_kept(event_kind kind) {
 
 // The kind that the first member of `data` tells, when that is "type".
 event_kind kind_at_head(std::string_view data) {
-    data = data.substr(0, type_bytes_max);
     for (const std::string_view token : {"{", "\"type\"", ":", "\""}) {
         data.remove_prefix(std::min(data.find_first_not_of(" \t\n"), data.size()));
         if (!data.starts_with(token)) return event_kind::other;
@@ -140,13 +145,18 @@ void sse_scanner::read_line_part(std::string_view part) {
                 if (part.front() == ' ') part.remove_prefix(1);
                 at_ = at::data;
                 break;
-            case at::data: add_data(part); return;
+            case at::data:
+                add_data(part);
+                return;
             case at::event_space:
                 if (part.front() == ' ') part.remove_prefix(1);
                 at_ = at::event;
                 break;
-            case at::event: add_name(part); return;
-            case at::ignored: return;
+            case at::event:
+                add_name(part);
+                return;
+            case at::ignored:
+                return;
         }
     }
 }
@@ -176,7 +186,8 @@ void sse_scanner::end_event(event_sink& sink) {
         const auto its_kind = kind();
         const bool kept = is_kept(its_kind);
         const bool oversized = kept && (is_cut_ || data_.size() > data_bytes_max_);
-        sink.on_event(its_kind, kept && !oversized ? std::string_view(data_) : std::string_view(), data_bytes_, oversized);
+        sink.on_event(its_kind, kept && !oversized ? std::string_view(data_) : std::string_view(), data_bytes_,
+                      oversized);
         data_.clear();
         if (data_.capacity() > idle_bytes_max) data_.shrink_to_fit();
     }

@@ -38,8 +38,8 @@ public:
     // `data_bytes_max`: longest event text kept for the kinds above, in bytes.
     explicit sse_scanner(std::size_t data_bytes_max = 256 * 1024) : data_bytes_max_(data_bytes_max) {}
 
-    // Reads the next bytes and reports each event that they complete. The kind comes from the `event:` line; without one
-    // (the SDKs drop such events) it comes from the "type" member at the head of the data, else `other`.
+    // Reads the next bytes and reports each event that they complete. The kind comes from the `event:` line; without
+    // one (the SDKs drop such events) it comes from the "type" member at the head of the data, else `other`.
     void feed(std::string_view bytes, event_sink& sink);
 
     // True when everything fed so far ends exactly after an event (or nothing was fed): something may be inserted here.
@@ -67,7 +67,7 @@ private:
     std::uint64_t data_bytes_ = 0;    // all of the event's data
     char name_[name_bytes_max] = {};  // the field's name as far as it has come, later the event's name
     std::uint8_t name_bytes_ = 0;
-    std::uint8_t mark_bytes_ = 0;     // bytes of a byte order mark seen; all three also when there is none
+    std::uint8_t mark_bytes_ = 0;  // bytes of a byte order mark seen; all three also when there is none
     at at_ = at::line_start;
     event_kind named_ = event_kind::other;  // by the `event:` line, when has_name_
     bool has_name_ = false;

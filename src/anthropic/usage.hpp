@@ -15,9 +15,9 @@ struct token_counts {
     std::uint64_t input_tokens = 0;                 // uncached input only
     std::uint64_t cache_creation_input_tokens = 0;  // both TTLs together
     std::uint64_t cache_read_input_tokens = 0;
-    std::uint64_t output_tokens = 0;                // thinking included
-    // Split of the writes by TTL. Absent on old platforms: then the whole is to be priced by the request's TTL. When the
-    // sum of the split differs from cache_creation_input_tokens, the difference cannot be attributed (5.4 rule 3).
+    std::uint64_t output_tokens = 0;  // thinking included
+    // Split of the writes by TTL. Absent on old platforms: then the whole is to be priced by the request's TTL. When
+    // the sum of the split differs from cache_creation_input_tokens, the difference cannot be attributed (5.4 rule 3).
     std::optional<std::uint64_t> cache_creation_5m;
     std::optional<std::uint64_t> cache_creation_1h;
 
@@ -47,9 +47,9 @@ struct usage {
 };
 
 enum class answer_state : std::uint8_t {
-    none,        // no usage seen
-    partial,     // usage seen, but not the answer's end: the output count of a stream may still be a placeholder
-    complete,    // usage and message_stop seen, or usage in a whole JSON answer
+    none,      // no usage seen
+    partial,   // usage seen, but not the answer's end: the output count of a stream may still be a placeholder
+    complete,  // usage and message_stop seen, or usage in a whole JSON answer
 };
 
 // What the meter knows about one answer.
@@ -57,12 +57,12 @@ struct metered {
     answer_state state = answer_state::none;
     usage counts;
     std::string message_id;
-    std::string model;          // the response's model: price by this one, not by the request's
-    std::string stop_reason;    // empty until known
-    std::string error_type;     // of an `error` event or an error body, else empty
-    std::uint64_t events = 0;             // server-sent events seen
-    std::uint64_t content_bytes = 0;      // payload bytes of content_block_delta events, for estimates of aborted streams
-    bool damaged = false;       // something could not be read: the counts may be too low
+    std::string model;                // the response's model: price by this one, not by the request's
+    std::string stop_reason;          // empty until known
+    std::string error_type;           // of an `error` event or an error body, else empty
+    std::uint64_t events = 0;         // server-sent events seen
+    std::uint64_t content_bytes = 0;  // payload bytes of content_block_delta events, for estimates of aborted streams
+    bool damaged = false;             // something could not be read: the counts may be too low
 };
 
 }  // namespace anthropic

@@ -33,8 +33,9 @@ std::string without_marks(std::string_view text) {
         if (text.front() == '<') {
             const auto mark = text.substr(1, std::min(text.find('>'), text.size()) - 1);
             const auto star = mark.find('*');
-            const auto is_count = star != mark.npos && star > 0 && star + 2 == mark.size() &&
-                                  std::ranges::all_of(mark.substr(0, star), [](char c) { return c >= '0' && c <= '9'; });
+            const auto is_count =
+                star != mark.npos && star > 0 && star + 2 == mark.size() &&
+                std::ranges::all_of(mark.substr(0, star), [](char c) { return c >= '0' && c <= '9'; });
             const auto before = result.size();
             if (mark == "LF") result += '\n';
             if (mark == "CR") result += '\r';
@@ -75,8 +76,10 @@ void write(std::string& to, std::string_view name, const T& value) {
 }
 
 void write_split(std::string& to, std::string_view format, const token_counts& tokens) {
-    if (tokens.cache_creation_5m) to += fmt::format(fmt::runtime(format), "cache_creation_5m", *tokens.cache_creation_5m);
-    if (tokens.cache_creation_1h) to += fmt::format(fmt::runtime(format), "cache_creation_1h", *tokens.cache_creation_1h);
+    if (tokens.cache_creation_5m)
+        to += fmt::format(fmt::runtime(format), "cache_creation_5m", *tokens.cache_creation_5m);
+    if (tokens.cache_creation_1h)
+        to += fmt::format(fmt::runtime(format), "cache_creation_1h", *tokens.cache_creation_1h);
 }
 
 std::string written(const iteration& one) {

@@ -53,7 +53,8 @@ void take_over(metered& result, answer_reading& reading) {
 
 }  // namespace
 
-void stream_meter::on_event(event_kind kind, std::string_view data, std::uint64_t data_bytes, bool oversized) {
+// Oversized text comes empty: a block start then counts as content, anything else as damage.
+void stream_meter::on_event(event_kind kind, std::string_view data, std::uint64_t data_bytes, bool /*oversized*/) {
     ++result_.events;
     switch (kind) {
         case event_kind::content_block_delta:
@@ -61,17 +62,22 @@ void stream_meter::on_event(event_kind kind, std::string_view data, std::uint64_
             content_seen_ = true;
             return;
         case event_kind::content_block_start:
-            if (!content_seen_) content_seen_ = oversized || !begins_empty(data);
+            if (!content_seen_) content_seen_ = !begins_empty(data);
             return;
         case event_kind::content_block_stop:
-        case event_kind::other: content_seen_ = true; return;
-        case event_kind::ping: return;
-        case event_kind::message_stop: on_message_stop(); return;
+        case event_kind::other:
+            content_seen_ = true;
+            return;
+        case event_kind::ping:
+            return;
+        case event_kind::message_stop:
+            on_message_stop();
+            return;
         case event_kind::message_start:
         case event_kind::message_delta:
-        case event_kind::error: break;
+        case event_kind::error:
+            break;
     }
-    if (oversized) result_.damaged = true;
     if (kind == event_kind::message_start) on_message_start(data);
     if (kind == event_kind::message_delta) on_message_delta(data);
     if (kind == event_kind::error) on_error(data);

@@ -15,9 +15,9 @@ namespace anthropic {
 // For `content-type: text/event-stream`. Feed it events (it is the sink of an sse_scanner).
 //
 // Overwrite rule: start with message_start.message.usage; for every message_delta.usage each member that is present and
-// not null replaces (never adds). Members that the delta lacks stay. A non-zero count of the prompt (input, cache writes,
-// cache reads) is kept when a later one is 0. A second message_start is not believed (the SDKs ignore it) and sets
-// `damaged`; what comes after message_stop changes nothing but the event counts.
+// not null replaces (never adds). Members that the delta lacks stay. A non-zero count of the prompt (input, cache
+// writes, cache reads) is kept when a later one is 0. A second message_start is not believed (the SDKs ignore it) and
+// sets `damaged`; what comes after message_stop changes nothing but the event counts.
 class stream_meter final : public event_sink {
 public:
     void on_event(event_kind kind, std::string_view data, std::uint64_t data_bytes, bool oversized) override;

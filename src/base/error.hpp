@@ -47,6 +47,7 @@ enum class errc : std::uint8_t {
     upstream_cut,
     upstream_protocol_error,
     upstream_error_event,
+    upstream_unavailable,
 };
 
 // Who has to change something so that it stops happening.
@@ -109,6 +110,7 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case upstream_cut: return {502, api, "upstream_cut", fault::upstream, true};
         case upstream_protocol_error: return {502, api, "upstream_protocol_error", fault::upstream, true};
         case upstream_error_event: return {529, overloaded, "upstream_error_event", fault::upstream, true};
+        case upstream_unavailable: return {502, api, "upstream_unavailable", fault::upstream, true};
     }
     return {500, api, "internal", fault::ours, true};
 }

@@ -35,6 +35,9 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     const auto head = co_await call.read_head(x.head_method, what.head_at_most.count() > 0 ? what.head_at_most : waits.head_timeout);
     if (!head) co_return nothing(head.error());
     x.record.upstream_head_us = x.elapsed_us();
+    if (what.unavailable_is_failure && (*head)->status >= 500) {
+        co_return nothing({errc::upstream_unavailable, fmt::format("The upstream answered {}.", (*head)->status)});
+    }
 
     if (what.metered && (*head)->status == 200 && is_event_stream(**head)) {
         co_return co_await relay_stream(x, s, call, **head, what.release_body);
@@ -128,10 +131,13 @@ net::task<base::result<std::string>> read_whole_body(exchange& x, http::body_fra
     std::size_t have = 0;
     for (;;) {
         if (have == body.size()) {
-            const std::size_t wanted = std::max<std::size_t>(step_first, have * 2);
+            std::size_t wanted = std::max<std::size_t>(step_first, have * 2);
             if (wanted > reserved && !x.reservation.grow(wanted - reserved, budget)) {
-                client.close_after_this();
-                co_return no_room();
+                wanted = have + step_first;  // doubling does not fit; perhaps the end is near
+                if (!x.reservation.grow(wanted - reserved, budget)) {
+                    client.close_after_this();
+                    co_return no_room();
+                }
             }
             reserved = std::max(reserved, wanted);
             body.resize_and_overwrite(wanted, [](char*, std::size_t size) { return size; });

@@ -20,6 +20,7 @@ struct forwarding {
     std::uint64_t hold_bytes_max = 0;                 // plain_options::hold_bytes_max
     std::function<void(std::string&)> rewrite{};      // plain_options::rewrite
     std::function<void()> release_body{};             // no other attempt will follow: the body may go
+    bool unavailable_is_failure = false;              // a status of 500 or more is not relayed: the caller has better
     milliseconds connect_at_most{0};                  // 0: the upstream's own settings
     milliseconds head_at_most{0};
 };

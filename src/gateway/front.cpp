@@ -119,10 +119,11 @@ net::task<void> front::refuse(http::connection& client, const base::error& why) 
 
 std::string front::overload_answer() {
     const base::error why{errc::too_many_connections, "The gateway has as many connections as it may (CLAUDE_PROXY_CONNECTIONS_MAX)."};
-    const std::string body = anthropic::error_body(why, new_request_id());
+    const std::string id = new_request_id();
+    const std::string body = anthropic::error_body(why, id);
     return fmt::format("HTTP/1.1 529 Overloaded\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n"
-                       "cache-control: no-store\r\nconnection: close\r\n\r\n{}",
-                       body.size(), body);
+                       "request-id: {}\r\nx-claude-proxy-request-id: {}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{}",
+                       body.size(), id, id, body);
 }
 
 void front::on_accept_failure(const std::string& reason) {

@@ -27,7 +27,10 @@ net::task<void> models(exchange& x, service& s, const http::request_head& head) 
     next.head = upstream_head(head, s.upstream);
     next.hold_bytes_max = model_list_cache::body_bytes_max;
     if (!x.head_method) next.rewrite = [&](std::string& body) { s.models.store(target, body); };
-    if (known) next.connect_at_most = next.head_at_most = patience;
+    if (known) {
+        next.connect_at_most = next.head_at_most = patience;
+        next.unavailable_is_failure = true;
+    }
     if (head.framing != http::body_framing::none) x.client.close_after_this();
     x.client.keep_input();
     auto outcome = co_await forward(x, s, next);

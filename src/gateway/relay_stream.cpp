@@ -10,179 +10,195 @@ using base::errc;
 using upstream::call;
 
 constexpr std::size_t event_hold_bytes_max = 64 * 1024;  // the beginning of one event; a longer one goes out in pieces
+constexpr int reads_in_a_row_max = 16;                   // then other connections get their turn
 
-// One past the last blank line in `bytes`, or 0: everything before it is complete events.
+// One past the last blank line in `bytes`, or 0: everything before it is complete events. Lines end in LF, CR or CRLF.
 std::size_t last_event_end(std::string_view bytes) {
-    for (std::size_t at = bytes.rfind('\n'); at != std::string_view::npos && at > 0; at = bytes.rfind('\n', at - 1)) {
-        if (bytes[at - 1] == '\n') return at + 1;
-        if (at >= 2 && bytes[at - 1] == '\r' && (bytes[at - 2] == '\n' || bytes[at - 2] == '\r')) return at + 1;
+    std::size_t at = bytes.find_last_of("\r\n");
+    while (at != std::string_view::npos && at > 0) {
+        const std::size_t begin = bytes[at] == '\n' && bytes[at - 1] == '\r' ? at - 1 : at;
+        if (begin == 0) return 0;
+        if (bytes[begin - 1] == '\n' || bytes[begin - 1] == '\r') return at + 1;
+        at = bytes.find_last_of("\r\n", begin - 1);
     }
     return 0;
 }
 
-// The relay's state between two reads; the decisions are here, the waiting and writing in relay_stream.
-struct stream_state {
-    anthropic::sse_scanner scanner;
-    anthropic::stream_meter meter;
-    std::string held;            // not sent yet: the preamble, or the beginning of an event
-    bool flowing = false;        // the client has the head
-    bool client_mid_event = false;  // an event too long to hold was sent in part
-    std::int64_t began_ms = 0;
-    std::int64_t heard_ms = 0;   // last byte from upstream
-    std::int64_t sent_ms = 0;    // last byte to the client
+// The relay's state between two reads. The decisions are here; `relay_stream` below is the loop that waits.
+class stream_relay {
+public:
+    stream_relay(exchange& x, service& s, call& upstream, const http::response_head& head, const std::function<void()>& release)
+        : x_(x), limits_(s.options), waits_(s.upstream.settings()), call_(upstream), out_(x, head, true), release_request_(release) {
+        out_.frame({});
+        began_ms_ = heard_ms_ = sent_ms_ = now();
+    }
 
-    bool preamble_over(const options& limits) const {
-        return meter.content_seen() || meter.result().events >= limits.preamble_events_max ||
-               held.size() >= limits.preamble_bytes_max;
-    }
-    bool finished() const {
-        return meter.result().state == anthropic::answer_state::complete || meter.error_seen();
-    }
+    relay_outcome outcome;
+    bool complete = false;
+
+    const anthropic::metered& metered() const { return meter_.result(); }
+    bool finished() const { return meter_.result().state == anthropic::answer_state::complete || meter_.error_seen(); }
 
     // When the next thing is due if nothing comes from upstream.
-    std::int64_t next_due(const options& limits, const upstream::options& waits) const {
-        std::int64_t due = heard_ms + waits.idle_timeout.count();
-        if (!meter.content_seen()) due = std::min(due, began_ms + waits.first_content_timeout.count());
-        return std::min(due, flowing ? sent_ms + limits.ping_interval.count() : began_ms + limits.preamble_hold.count());
+    std::int64_t next_due() const {
+        std::int64_t due = std::min(heard_ms_ + waits_.idle_timeout.count(), call_.total_deadline_ms());
+        if (!meter_.content_seen()) due = std::min(due, began_ms_ + waits_.first_content_timeout.count());
+        return std::min(due, flowing_ ? sent_ms_ + limits_.ping_interval.count() : began_ms_ + limits_.preamble_hold.count());
     }
+
+    net::task<void> on_data(std::string_view payload, bool last) {
+        heard_ms_ = now();
+        scanner_.feed(payload, meter_);
+        if (x_.record.first_content_us == 0 && meter_.content_seen()) x_.record.first_content_us = x_.elapsed_us();
+        if (meter_.error_seen() && !flowing_ && !meter_.content_seen()) {
+            outcome.error_json = meter_.error_data();
+            outcome.failure = {errc::upstream_error_event, "The upstream reported an error before any content."};
+            co_return;
+        }
+        complete = last && finished();
+        if (last && !complete) outcome.failure = ended_early();
+
+        // What may go: everything if it ends between two events, else up to the end of the last complete one.
+        const bool whole = scanner_.between_events();
+        std::string_view ready = payload;
+        if (!held_.empty() || !whole) {
+            held_.append(payload);
+            const bool all = whole || complete || held_.size() > event_hold_bytes_max;
+            ready = std::string_view(held_).substr(0, all ? held_.size() : last_event_end(held_));
+        }
+        if (!flowing_ && !complete && !preamble_over(std::max(held_.size(), ready.size()))) {
+            if (held_.empty()) held_.assign(ready);
+            co_return;
+        }
+        if (!ready.empty()) co_await send(ready, complete, !whole && ready.size() == held_.size());
+    }
+
+    // The upstream's body has ended (cleanly or not) without more data.
+    net::task<void> on_end(std::optional<base::error> broken) {
+        if (!finished()) {
+            outcome.failure = broken ? std::move(broken) : ended_early();
+            co_return;
+        }
+        // All was there; if only the end of the framing is missing, the client need not know.
+        complete = true;
+        co_await send(held_, true, false);
+    }
+
+    // A wait ended with something else than bytes.
+    net::task<void> on_wake(net::wake why) {
+        const std::int64_t at = now();
+        if (why != net::wake::timeout || at >= call_.total_deadline_ms() || at >= heard_ms_ + waits_.idle_timeout.count()) {
+            outcome.failure = call_.explain(why, errc::upstream_idle_timeout);
+        } else if (!meter_.content_seen() && at >= began_ms_ + waits_.first_content_timeout.count()) {
+            outcome.failure = call_.explain(why, errc::upstream_first_content_timeout);
+        } else if (!flowing_ && at >= began_ms_ + limits_.preamble_hold.count()) {
+            // Held long enough: the client gets what there is, and pings from now on.
+            const std::size_t ready = scanner_.between_events() ? held_.size() : last_event_end(held_);
+            co_await send(std::string_view(held_).substr(0, ready), false, false);
+        } else if (flowing_ && at >= sent_ms_ + limits_.ping_interval.count()) {
+            sent_ms_ = at;
+            if (client_mid_event_) co_return;  // an event too long to hold: nothing may stand inside it
+            ++x_.record.pings;
+            co_await write(anthropic::ping_event(), false);
+        }
+    }
+
+    // The stream broke after the client had some of it: says so in the protocol, then ends properly. The beginning of an
+    // event that never got its end was held back and is dropped.
+    net::task<void> say_broken() {
+        if (outcome.failure->kind == errc::shutting_down) {
+            x_.client.timer().revive();
+            x_.client.close_after_this();
+        }
+        std::string ending = client_mid_event_ ? "\n\n" : "";
+        ending += anthropic::error_event(*outcome.failure, x_.record.request_id);
+        const auto ended = co_await out_.write(ending, true);
+        if (!ended) x_.client.close_after_this();
+    }
+
+private:
+    std::int64_t now() const { return x_.client.reactor().now_ms(); }
+
+    static base::error ended_early() { return {errc::upstream_cut, "The upstream ended the stream before message_stop."}; }
+
+    bool preamble_over(std::size_t waiting_bytes) const {
+        return meter_.content_seen() || metered().events >= limits_.preamble_events_max || waiting_bytes >= limits_.preamble_bytes_max;
+    }
+
+    // Sends `bytes`, the front of held_ or a payload while held_ is empty.
+    net::task<void> send(std::string_view bytes, bool last, bool leaves_event_open) {
+        client_mid_event_ = leaves_event_open;
+        const std::size_t of_held = held_.empty() ? 0 : bytes.size();
+        co_await write(bytes, last);
+        held_.erase(0, of_held);
+        if (held_.empty()) held_ = std::string();  // a quiet stream keeps no buffer
+    }
+
+    net::task<void> write(std::string_view bytes, bool last) {
+        if (!flowing_) {
+            flowing_ = true;
+            if (release_request_) release_request_();
+        }
+        outcome.reached_client = true;
+        sent_ms_ = now();
+        auto sent = co_await out_.write(bytes, last);
+        if (!sent) outcome.failure = std::move(sent.error());
+    }
+
+    exchange& x_;
+    const options& limits_;
+    const upstream::options& waits_;
+    call& call_;
+    downstream out_;
+    const std::function<void()>& release_request_;
+    anthropic::sse_scanner scanner_;
+    anthropic::stream_meter meter_;
+    std::string held_;               // not sent yet: the preamble, or the beginning of an event
+    bool flowing_ = false;           // the client has the head
+    bool client_mid_event_ = false;  // an event too long to hold was sent in part
+    std::int64_t began_ms_ = 0;
+    std::int64_t heard_ms_ = 0;      // last byte from upstream
+    std::int64_t sent_ms_ = 0;       // last byte to the client
 };
 
 }  // namespace
 
 net::task<relay_outcome> relay_stream(exchange& x, service& s, call& call, const http::response_head& head,
                                       const std::function<void()>& release_request) {
-    net::reactor& reactor = x.client.reactor();
-    const upstream::options& waits = s.upstream.settings();
-    relay_outcome outcome;
-    downstream out(x, head, true);
-    out.frame({});
-    stream_state state;
-    state.began_ms = state.heard_ms = state.sent_ms = reactor.now_ms();
     x.record.stream = true;
-    bool complete = false;
+    stream_relay relay(x, s, call, head, release_request);
     int reads_in_a_row = 0;
-
-    // Sends what may go: everything between events, else up to the end of the last complete one.
-    const auto flush = [&](std::string_view payload, bool last) -> net::task<base::result<void>> {
-        if (!state.flowing) {
-            state.flowing = true;
-            if (release_request) release_request();
-        }
-        outcome.reached_client = true;
-        state.sent_ms = reactor.now_ms();
-        co_return co_await out.write(payload, last);
-    };
-    const auto note_first_content = [&] {
-        if (x.record.first_content_us == 0 && state.meter.content_seen()) x.record.first_content_us = x.elapsed_us();
-    };
-
-    while (!complete && !outcome.failure) {
+    while (!relay.complete && !relay.outcome.failure) {
         const auto piece = call.read();
         switch (piece.what) {
-            case call::got::data: {
-                state.heard_ms = reactor.now_ms();
-                state.scanner.feed(piece.payload, state.meter);
-                note_first_content();
-                complete = piece.last && state.finished();
-                if (piece.last && !complete) {
-                    outcome.failure = {errc::upstream_cut, "The upstream ended the stream before message_stop."};
-                }
-                if (state.meter.error_seen() && !state.flowing && !state.meter.content_seen()) {
-                    outcome.error_json = state.meter.error_data();
-                    outcome.failure = {errc::upstream_error_event, "The upstream reported an error before any content."};
-                    break;
-                }
-                const bool whole = state.scanner.between_events();
-                std::string_view ready = piece.payload;
-                if (!state.held.empty() || !whole) {
-                    state.held.append(piece.payload);
-                    const bool too_long = state.held.size() > event_hold_bytes_max;
-                    ready = whole || too_long ? std::string_view(state.held)
-                                              : std::string_view(state.held).substr(0, last_event_end(state.held));
-                }
-                const bool holding = !state.flowing && !state.preamble_over(s.options) && !complete;
-                if (holding || ready.empty()) {
-                    if (holding && state.held.empty()) state.held.assign(ready);
-                    break;
-                }
-                state.client_mid_event = !whole && ready.size() >= state.held.size();
-                const std::size_t sent_of_held = state.held.empty() ? 0 : ready.size();
-                const auto sent = co_await flush(ready, complete);
-                state.held.erase(0, sent_of_held);
-                if (state.held.empty()) state.held = std::string();
-                if (!sent) {
-                    outcome.failure = sent.error();
-                } else if (++reads_in_a_row == 16) {  // a fast upstream must not starve the others
+            case call::got::data:
+                co_await relay.on_data(piece.payload, piece.last);
+                if (++reads_in_a_row >= reads_in_a_row_max) {
                     reads_in_a_row = 0;
-                    co_await reactor.yield();
+                    co_await x.client.reactor().yield();
                 }
                 break;
-            }
-            case call::got::end:
-                complete = state.finished();
-                if (!complete) {
-                    outcome.failure = {errc::upstream_cut, "The upstream ended the stream before message_stop."};
-                } else if (const auto sent = co_await flush(state.held, true); !sent) {
-                    outcome.failure = sent.error();
-                }
-                break;
-            case call::got::failed:
-                if (!state.finished() || !state.flowing) {
-                    outcome.failure = call.failure();
-                } else if (const auto sent = co_await flush(state.held, true); !sent) {  // all was there but the framing's end
-                    outcome.failure = sent.error();
-                }
-                complete = true;
-                break;
+            case call::got::end: co_await relay.on_end({}); break;
+            case call::got::failed: co_await relay.on_end(call.failure()); break;
             case call::got::blocked: {
                 reads_in_a_row = 0;
-                x.client.timer().set(std::min(state.next_due(s.options, waits), call.total_deadline_ms()));
-                const net::wake why = co_await call.readable();
-                if (why == net::wake::ready) break;
-                const std::int64_t now = reactor.now_ms();
-                if (why != net::wake::timeout || now >= call.total_deadline_ms() ||
-                    now >= state.heard_ms + waits.idle_timeout.count()) {
-                    outcome.failure = call.explain(why, errc::upstream_idle_timeout);
-                } else if (!state.meter.content_seen() && now >= state.began_ms + waits.first_content_timeout.count()) {
-                    outcome.failure = call.explain(why, errc::upstream_first_content_timeout);
-                } else if (!state.flowing && now >= state.began_ms + s.options.preamble_hold.count()) {
-                    // Long enough: the client gets what there is, and pings from now on.
-                    const std::size_t ready = state.scanner.between_events() ? state.held.size() : last_event_end(state.held);
-                    const auto sent = co_await flush(std::string_view(state.held).substr(0, ready), false);
-                    state.held.erase(0, ready);
-                    if (!sent) outcome.failure = sent.error();
-                } else if (state.flowing && now >= state.sent_ms + s.options.ping_interval.count()) {
-                    if (state.client_mid_event) {
-                        state.sent_ms = now;
-                    } else {
-                        const auto sent = co_await flush(anthropic::ping_event(), false);
-                        ++x.record.pings;
-                        if (!sent) outcome.failure = sent.error();
-                    }
-                }
+                x.client.timer().set(relay.next_due());
+                if (const auto why = co_await call.readable(); why != net::wake::ready) co_await relay.on_wake(why);
                 break;
             }
         }
     }
-
-    x.record.answer = state.meter.result();
-    if (!outcome.failure) {
-        if (state.meter.error_seen()) x.record.reason = base::facts_of(errc::upstream_error_event).reason;
-        co_return outcome;
+    x.record.answer = relay.metered();
+    if (!relay.outcome.failure) {
+        if (relay.metered().state != anthropic::answer_state::complete) {
+            x.record.reason = base::facts_of(errc::upstream_error_event).reason;
+        }
+        co_return std::move(relay.outcome);
     }
-    const errc kind = outcome.failure->kind;
+    const errc kind = relay.outcome.failure->kind;
     const bool listens = kind != errc::client_left && kind != errc::slow_reader;
-    if (outcome.reached_client && listens) {
-        // The stream broke after the client had some of it: say so in the protocol, then end properly. An event that was
-        // still incomplete is dropped, it was never sent.
-        if (kind == errc::shutting_down) x.client.timer().revive();
-        x.client.close_after_this();
-        std::string ending = state.client_mid_event ? "\n\n" : "";
-        ending += anthropic::error_event(*outcome.failure, x.record.request_id);
-        const auto ended = co_await out.write(ending, true);
-        if (!ended) x.client.close_after_this();
-    }
-    co_return outcome;
+    if (relay.outcome.reached_client && listens) co_await relay.say_broken();
+    co_return std::move(relay.outcome);
 }
 
 }  // namespace gateway

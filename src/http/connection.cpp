@@ -130,6 +130,7 @@ net::task<next_request> connection::read_head(request_head& head) {
     };
     bytes_written_ = 0;
     body_bytes_ = 0;
+    body_waited_ms_ = 0;
     body_ended_ = true;
     framing_ = body_framing::none;
     continue_owed_ = false;
@@ -144,6 +145,8 @@ net::task<next_request> connection::read_head(request_head& head) {
             if (request_began_us_ == 0) {
                 request_began_us_ = net::monotonic_us();
                 between_requests_ = false;
+                if (idle_close_asked_) timer_.revive();  // the request came first after all
+                idle_close_asked_ = false;
                 timer_.set_after(options_.head_timeout.count());
             }
             const auto ended = head_end(input_, limits, search);
@@ -171,6 +174,12 @@ net::task<next_request> connection::read_head(request_head& head) {
     body_left_ = head.framing == body_framing::length ? head.content_length : 0;
     body_ended_ = head.framing == body_framing::none || (head.framing == body_framing::length && body_left_ == 0);
     co_return next_request::ready;
+}
+
+void connection::close_if_idle() {
+    if (!between_requests_ || idle_close_asked_ || timer_.cancelled()) return;
+    idle_close_asked_ = true;
+    timer_.cancel();
 }
 
 std::string_view connection::take_buffered_body(std::size_t bytes_max) {
@@ -205,17 +214,25 @@ base::result<std::size_t> connection::decode_into(std::span<char> into) {
     return outcome.payload;
 }
 
+// A client may pause, and it may be slow, but not slower than body_bytes_per_second_min on the whole.
+void connection::bound_body_wait() {
+    const std::int64_t earned_ms =
+        options_.body_idle_timeout.count() +
+        static_cast<std::int64_t>(body_bytes_ * 1000 / std::max<std::uint64_t>(options_.body_bytes_per_second_min, 1));
+    timer_.set_after(std::min<std::int64_t>(options_.body_idle_timeout.count(), earned_ms - body_waited_ms_));
+}
+
 net::task<base::result<std::size_t>> connection::read_body(std::span<char> into) {
     const auto gone = [this](fill_outcome how) {
         close_after_ = true;
         switch (how) {
             case fill_outcome::timeout:
-                return fail(errc::request_timeout, "The request's body stopped arriving (CLAUDE_PROXY_BODY_IDLE_TIMEOUT).");
+                return fail(errc::request_timeout, "The request's body stopped arriving (CLAUDE_PROXY_BODY_IDLE_TIMEOUT) or is too slow "
+                                                  "(CLAUDE_PROXY_BODY_BYTES_PER_SECOND_MIN).");
             case fill_outcome::cancelled: return fail(errc::shutting_down, "The gateway is shutting down.");
             default: return fail(errc::client_left);
         }
     };
-    timer_.set_after(options_.body_idle_timeout.count());
     while (!body_ended_) {
         if (!input_.empty()) {
             const auto got = decode_into(into);
@@ -227,9 +244,10 @@ net::task<base::result<std::size_t>> connection::read_body(std::span<char> into)
             continue_owed_ = false;
             if (const auto sent = co_await write("HTTP/1.1 100 Continue\r\n\r\n"); !sent) co_return std::unexpected(sent.error());
             bytes_written_ = 0;
-            timer_.set_after(options_.body_idle_timeout.count());
             continue;
         }
+        bound_body_wait();
+        const std::int64_t wait_began_ms = reactor().now_ms();
         if (framing_ == body_framing::length && into.size() >= 4096) {
             // Large bodies go where they belong without a copy through the scratch.
             const auto room = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), body_left_));
@@ -242,10 +260,13 @@ net::task<base::result<std::size_t>> connection::read_body(std::span<char> into)
             }
             if (got.status != io_status::blocked) co_return gone(fill_outcome::end);
             const wake why = co_await stream_.readable(timer_);
+            body_waited_ms_ += reactor().now_ms() - wait_began_ms;
             if (why != wake::ready) co_return gone(why == wake::timeout ? fill_outcome::timeout : fill_outcome::cancelled);
             continue;
         }
-        if (const auto how = co_await fill(); how != fill_outcome::data) co_return gone(how);
+        const auto how = co_await fill();
+        body_waited_ms_ += reactor().now_ms() - wait_began_ms;
+        if (how != fill_outcome::data) co_return gone(how);
     }
     co_return std::size_t{0};
 }

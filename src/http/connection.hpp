@@ -95,13 +95,15 @@ public:
     // Says goodbye so that the answer arrives although unread input is pending (RFC 9112 9.6).
     net::task<void> linger();
 
-    bool between_requests() const { return between_requests_; }
+    // Ends the wait for another request, if this connection is waiting for one; a request that has begun goes on.
+    void close_if_idle();
     const std::string& peer();  // the client's address, asked for once a connection
 
 private:
     enum class fill_outcome : std::uint8_t { data, end, failed, timeout, cancelled };
     net::task<fill_outcome> fill();
     base::result<std::size_t> decode_into(std::span<char> into);
+    void bound_body_wait();
 
     net::stream stream_;
     net::timer timer_;
@@ -117,6 +119,7 @@ private:
     body_framing framing_ = body_framing::none;
     std::uint64_t body_left_ = 0;  // of a body of known length
     std::uint64_t body_bytes_ = 0;
+    std::int64_t body_waited_ms_ = 0;  // time spent waiting for the client to send it
     std::uint64_t bytes_written_ = 0;
     chunk_decoder chunks_;
     bool body_ended_ = true;
@@ -124,6 +127,7 @@ private:
     bool keep_alive_ = true;
     bool close_after_ = false;
     bool between_requests_ = true;
+    bool idle_close_asked_ = false;
 };
 
 }  // namespace http

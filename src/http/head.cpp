@@ -37,16 +37,37 @@ bool is_value(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return value_characters[static_cast<unsigned char>(c)]; });
 }
 
-// What may stand in a request target. Stricter than a URI library would be where readers differ: no fragment, no
-// backslash, no high bytes.
+// What may stand in a request target (RFC 3986): visible ASCII without the characters that URIs exclude, where readers
+// differ, and without a fragment.
+constexpr std::array<bool, 256> make_target_characters() {
+    std::array<bool, 256> table{};
+    for (std::size_t c = 0x21; c < 0x7f; ++c) table[c] = true;
+    for (const char c : std::string_view("\"<>\\^`{|}#")) table[static_cast<unsigned char>(c)] = false;
+    return table;
+}
+constexpr auto target_characters = make_target_characters();
+
 bool is_target(std::string_view text) {
-    return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '#' && c != '\\'; });
+    return std::ranges::all_of(text, [](char c) { return target_characters[static_cast<unsigned char>(c)]; });
 }
 
+// name, name:port, [address] or [address]:port
 bool is_host(std::string_view text) {
     if (text.size() > 255) return false;
+    const std::size_t colon = text.rfind(':');
+    const bool bracketed = text.starts_with('[');
+    if (colon != std::string_view::npos && (!bracketed || text.rfind(']') < colon)) {
+        const std::string_view port = text.substr(colon + 1);
+        if (!std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; })) return false;
+        text = text.substr(0, colon);
+    }
+    if (bracketed) {
+        if (text.size() < 2 || !text.ends_with(']')) return false;
+        text = text.substr(1, text.size() - 2);
+        return std::ranges::all_of(text, [](char c) { return token_characters[static_cast<unsigned char>(c)] || c == ':'; });
+    }
     return std::ranges::all_of(text, [](char c) {
-        return c > 0x20 && c < 0x7f && std::string_view("/\\?#@,\"<>^`{|}").find(c) == std::string_view::npos;
+        return target_characters[static_cast<unsigned char>(c)] && std::string_view("/?@,:[]").find(c) == std::string_view::npos;
     });
 }
 

@@ -183,9 +183,7 @@ net::task<void> server::serve(int fd) {
 }
 
 void server::close_idle() {
-    for (connection* client : open_) {
-        if (client->between_requests()) client->timer().cancel();
-    }
+    for (connection* client : open_) client->close_if_idle();
 }
 
 void server::cancel_all() {

@@ -16,6 +16,7 @@ namespace net {
 namespace {
 
 constexpr std::size_t tls_record_bytes = 16 * 1024;
+constexpr int keep_alive_seconds = 60;  // as the official SDKs set it on their side
 
 std::size_t total_bytes(std::span<const iovec> parts) {
     std::size_t total = 0;
@@ -37,6 +38,10 @@ void advance(std::span<iovec> parts, std::size_t taken) {
 stream::stream(reactor& owner, int fd) : reactor_(owner), fd_(fd) {
     const int on = 1;
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // A sync answer may take minutes without a byte: keep-alive probes find peers that died and hold NAT entries open.
+    setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd_, IPPROTO_TCP, TCP_KEEPIDLE, &keep_alive_seconds, sizeof keep_alive_seconds);
+    setsockopt(fd_, IPPROTO_TCP, TCP_KEEPINTVL, &keep_alive_seconds, sizeof keep_alive_seconds);
     try {
         reactor_.add(fd_, slot_);
     } catch (...) {

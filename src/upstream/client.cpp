@@ -163,8 +163,6 @@ net::task<base::result<void>> call::connect_to(const net::endpoint& where) {
     if (fd < 0) {
         co_return fail(errc::upstream_connect_failed, std::string("No socket for the upstream: ") + std::strerror(errno) + ".");
     }
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);  // long sync calls are silent for minutes
     const int begun = ::connect(fd, reinterpret_cast<const sockaddr*>(&where.address), where.size);
     const int problem = begun == 0 ? 0 : errno;
     stream_ = std::make_unique<net::stream>(client_.reactor_, fd);

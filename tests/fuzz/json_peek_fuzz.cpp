@@ -33,8 +33,8 @@ void require_same(const member_scanner& one, const member_scanner& other) {
     require(one.complete() == other.complete(), "both complete");
     require(one.failed() == other.failed() && one.failed_at() == other.failed_at(), "both failed at the same byte");
     const auto is_same = [](const member_scanner::member& left, const member_scanner::member& right) {
-        return left.key == right.key && left.begin == right.begin && left.end == right.end &&
-               left.text == right.text && left.oversized == right.oversized;
+        return left.key == right.key && left.begin == right.begin && left.end == right.end && left.text == right.text &&
+               left.oversized == right.oversized;
     };
     require(std::ranges::equal(one.members(), other.members(), is_same), "both found the same members");
 }
@@ -46,14 +46,16 @@ void require_split_does_not_matter(std::string_view text, std::uint32_t random) 
     for (const char& byte : text) bytewise.feed({&byte, 1});
     for (std::size_t position = 0; position < text.size();) {
         random = random * 1664525 + 1013904223;
-        const std::string piece(text.substr(position, random >> 24));  // a copy of its own, so that ASan guards its ends
+        const std::string piece(
+            text.substr(position, random >> 24));  // a copy of its own, so that ASan guards its ends
         pieces.feed(piece);
         position += piece.size();
     }
     require_same(whole, bytewise);
     require_same(whole, pieces);
     for (const auto& found : whole.members()) {
-        if (!found.oversized) require(found.text == text.substr(found.begin, found.end - found.begin), "text is the span");
+        if (!found.oversized)
+            require(found.text == text.substr(found.begin, found.end - found.begin), "text is the span");
     }
 }
 

@@ -49,9 +49,14 @@ struct reading {
 };
 
 event_kind kind_of(std::string_view name) {
-    constexpr std::string_view names[] = {"message_start",      "content_block_start", "content_block_delta",
-                                          "content_block_stop", "message_delta",       "message_stop",
-                                          "ping",               "error"};
+    constexpr std::string_view names[] = {"message_start",
+                                          "content_block_start",
+                                          "content_block_delta",
+                                          "content_block_stop",
+                                          "message_delta",
+                                          "message_stop",
+                                          "ping",
+                                          "error"};
     return static_cast<event_kind>(std::find(std::begin(names), std::end(names), name) - std::begin(names));
 }
 
@@ -131,7 +136,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     anthropic::sse_scanner pieces_scanner(data_bytes_max);
     for (std::size_t position = 0; position < text.size();) {
         random = random * 1664525 + 1013904223;
-        const std::string piece(text.substr(position, random >> 27));  // a copy of its own, so that ASan guards its ends
+        const std::string piece(
+            text.substr(position, random >> 27));  // a copy of its own, so that ASan guards its ends
         pieces_scanner.feed(piece, pieces);
         position += piece.size();
         require(pieces_scanner.between_events() == between[position], "pieces are between events where bytes are");
@@ -144,7 +150,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     const bool in_mark = !text.empty() && text.size() < 3 && std::string_view("\xEF\xBB\xBF").starts_with(text);
     require(in_mark || plain.between_events == whole_scanner.between_events(), "the plain reading ends alike");
     for (std::size_t index = 0; is_comparable && index < plain.events.size(); ++index) {
-        require(plain.events[index].data_bytes == whole.events[index].data_bytes, "data has the plain reading's length");
+        require(plain.events[index].data_bytes == whole.events[index].data_bytes,
+                "data has the plain reading's length");
         if (plain.named[index]) require(plain.events[index] == whole.events[index], "the event is the plain reading's");
     }
 

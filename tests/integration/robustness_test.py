@@ -223,6 +223,7 @@ def test_hang_up_and_broken_pipe_signals_do_not_kill(gateway, upstream):
 
 
 def test_an_idle_gateway_costs_nothing(shared_upstream):
+    shared_upstream.reset()
     with Gateway(shared_upstream.url, THREADS=2) as gateway:
         assert gateway.ask(ASK_JSON).status == 200
         clients = [gateway.client() for _ in range(50)]
@@ -284,6 +285,7 @@ def test_many_clients_at_once_are_all_served_rightly(shared_upstream):
 
 
 def test_threads_can_be_many(shared_upstream):
+    shared_upstream.reset()
     with Gateway(shared_upstream.url, THREADS=8, DRAIN_TIMEOUT=setting(1000)) as gateway:
         for _ in range(int(40 / SCALE) or 1):
             assert gateway.ask(ASK_JSON).body == MESSAGE

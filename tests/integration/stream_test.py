@@ -131,7 +131,7 @@ def test_a_cut_of_a_stream_with_other_line_ends_still_ends_in_an_error_event(gat
 
 def test_a_cut_inside_an_event_of_a_megabyte_ends_in_an_error_event(gateway, upstream):
     """Such an event is too long to be held back until it is whole, so the client has a part of it."""
-    stream = sse.preamble() + sse.text_delta("x" * 1_000_000)
+    stream = sse.preamble() + sse.text_delta("a") + sse.text_delta("x" * 1_000_000)
     for count in (len(stream) - 900_000, len(stream) - 100, len(stream) - 1):
         upstream.handler = cut_after(stream, count)
         check_error_end(gateway.ask(ASK).body, stream[:count], "upstream_cut")
@@ -346,7 +346,7 @@ def test_the_hold_ends_at_its_bounds(shared_upstream, limit, held):
         response = client.send(ASK).response()
         response.read_until(held)
         go_on.set()
-        check_error_end(response.read().body, held, "upstream_cut")
+        check_error_end(response.read().body, held + sse.text_delta("a"), "upstream_cut")
     assert len(shared_upstream.calls) == 1
 
 

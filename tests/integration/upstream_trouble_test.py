@@ -164,7 +164,7 @@ def test_connecting_takes_too_long():
 
 
 def test_the_name_does_not_resolve():
-    with Gateway("http://no-such-host.invalid:9", UPSTREAM_CONNECT_TIMEOUT=setting(2000)) as gateway:
+    with Gateway("http://no-such-host.invalid:9", UPSTREAM_CONNECT_TIMEOUT=setting(500)) as gateway:
         response = gateway.ask(ASK_JSON)
         # A machine without any name server may only time out.
         assert (response.status, response.json()["error"]["details"]["reason"]) in (
@@ -283,11 +283,20 @@ def test_garbage_from_upstream_is_a_protocol_error(gateway, upstream, name):
 
 
 def test_garbage_inside_a_stream_ends_in_an_error_event(gateway, upstream):
-    begun = sse.preamble() + sse.text_delta("a")
-    upstream.handler = lambda call, peer: (peer.stream(begun), peer.send(b"zz\r\nnonsense"), peer.wait_gone(5))
-    response = gateway.ask(ASK)
-    assert response.body.startswith(begun)
-    check_event(response.body, "upstream_protocol_error")
+    begun, seen = sse.preamble() + sse.text_delta("a"), threading.Event()
+
+    def handle(call, peer):
+        peer.stream(begun)
+        assert seen.wait(seconds(20))
+        peer.send(b"zz\r\nnonsense")
+        peer.wait_gone(5)
+
+    upstream.handler = handle
+    with gateway.client() as client:
+        response = client.send(ASK).response()
+        response.read_until(begun)
+        seen.set()
+        check_event(response.read().body, "upstream_protocol_error")
 
 
 def test_an_answer_before_the_request_was_read_is_passed_on(gateway, upstream):

@@ -69,6 +69,7 @@ class Process:
         self._directory = tempfile.TemporaryDirectory(prefix="claude-proxy-test-")
         self.directory = self._directory.name
         self.lines, self.events = [], []
+        self.files_max = files_max
         self._changed = threading.Condition()
 
         def prepare():
@@ -123,7 +124,7 @@ class Process:
         assert found, f"no {what} in the log\n{self.tail()}"
         return found[0]
 
-    def tail(self, count=40):
+    def tail(self, count=15):
         return "\n".join(line[:600] for line in self.lines[-count:])
 
     def signal(self, number):
@@ -153,7 +154,11 @@ class Process:
 
     def check_reports(self):
         reports = [line for line in self.lines if REPORT.search(line)]
-        assert not reports, "the gateway reported a defect of itself:\n" + "\n".join(self.lines[-200:])
+        if self.files_max and "<memory cannot be printed>" in "\n".join(self.lines):
+            # UBSan probes memory through a pipe; without a descriptor for it, every first virtual call looks wrong.
+            reports = [line for line in reports if "not point to an object of type" not in line and "SUMMARY" not in line]
+        told = [line for line in self.lines if not line.startswith("{")]
+        assert not reports, "the process reported a defect of itself:\n" + "\n".join(told[-200:])
 
 
 class Gateway(Process):

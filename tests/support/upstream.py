@@ -121,21 +121,21 @@ class Peer:
         self._buffer += piece
         return len(piece)
 
-    def read_until(self, mark):
-        """Bytes up to and including the mark; None when the peer closed before the first byte."""
+    def read_until(self, mark, end_is_fine=False):
+        """Bytes up to and including the mark; None when the gateway closed before the first byte and may do so."""
         start = 0
         while (at := self._buffer.find(mark, start)) < 0:
             start = max(0, len(self._buffer) - len(mark) + 1)
             if not self._fill():
-                if self._buffer:
-                    raise ConnectionError("the gateway closed inside a request")
-                return None
+                if end_is_fine and not self._buffer:
+                    return None
+                raise ConnectionError("the gateway closed inside a request")
         data = bytes(self._buffer[: at + len(mark)])
         del self._buffer[: at + len(mark)]
         return data
 
     def read_call(self):
-        head = self.read_until(b"\r\n\r\n")
+        head = self.read_until(b"\r\n\r\n", end_is_fine=True)
         return Call(head, self.number) if head is not None else None
 
     def read_body(self, call):

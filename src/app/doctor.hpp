@@ -1,0 +1,13 @@
+// `claude-proxy doctor`: checks what a start needs from the machine and from the upstream, and says the cure of what is
+// wrong. It opens connections, changes nothing, and waits for no check longer than CLAUDE_PROXY_UPSTREAM_CONNECT_TIMEOUT.
+#pragma once
+
+#include "config/settings.hpp"
+
+namespace app {
+
+// Prints one line a check, or a JSON array of objects with `check`, `result` (ok, warn, fail), `text` and `cure`.
+// Returns the process's exit code: 0 when nothing failed, else 1.
+int doctor(const config::settings& settings, bool json);
+
+}  // namespace app

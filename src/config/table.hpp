@@ -1,0 +1,71 @@
+// The one table of settings: name, meaning, where the value lives and how it is read. Everything else that knows the
+// settings (parser, help, unknown names, `.env.example`) is made from it. Internal to this folder.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "config/parse.hpp"
+
+namespace config::table {
+
+using std::chrono::milliseconds;
+
+// Kinds of values. `at` finds the field; limits are inclusive.
+struct duration {
+    milliseconds& (*at)(settings&);
+    milliseconds min;
+    milliseconds max;
+};
+template <class Number>
+struct size {
+    Number& (*at)(settings&);
+    std::uint64_t min;
+    std::uint64_t max;
+};
+template <class Number>
+struct count {
+    Number& (*at)(settings&);
+    std::uint64_t min;
+    std::uint64_t max;
+};
+struct listener {
+    address& (*at)(settings&);
+};
+struct url {
+    std::string& (*at)(settings&);
+};
+struct readable_file {
+    std::string& (*at)(settings&);
+};
+struct secret {
+    base::secret& (*at)(settings&);
+};
+struct secret_list {
+    std::vector<base::secret>& (*at)(settings&);
+};
+struct log_level {};
+struct log_format {};
+struct config_path {};     // read before all others
+struct secrets_source {};  // where secrets come from; only `env` so far
+
+using kind = std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>, count<std::uint64_t>, listener, url,
+                          readable_file, secret, secret_list, log_level, log_format, config_path, secrets_source>;
+
+struct row {
+    std::string_view name;
+    kind value;
+    std::string_view meaning;
+};
+
+std::span<const row> rows();
+
+// Reads `text` into its field. Error: the end of a sentence whose subject is the setting's name.
+std::expected<void, std::string> read(const row& setting, std::string_view text, settings& into);
+
+// The value as `read` would take it. Secrets give nothing.
+std::string show(const row& setting, settings& from);
+
+}  // namespace config::table
