@@ -37,12 +37,12 @@ fuzz-smoke: ## every fuzz target for FUZZ_SECONDS (60)
 conformance: ## other clients and SDKs against the gateway
 	@tools/setup.sh run test
 	@tools/build.sh release claude-proxy claude-sim
-	@tests/conformance/run
+	@PATH="$(CURDIR)/build/node/bin:$$PATH" tests/conformance/run
 
 bench: ## the gateway beside nginx; prints ratios and writes a report
 	@tools/setup.sh run bench
 	@tools/build.sh release claude-proxy claude-sim
-	@/usr/bin/python3 bench/run.py --report
+	@bench/bench
 
 clean: ## remove what was built (not var/, not the compiler cache)
 	@rm -rf build bench/work tests/sdk/node_modules

@@ -74,7 +74,8 @@ def cpu_row(what: str, field: str, nginx: list[dict], ours: list[dict], bar: flo
     row.judge(row.ratio, bar)
     rates = [median(run.get("per_s") for run in runs) for runs in (nginx, ours)]
     if None not in rates:
-        row.notes.append(f"{rates[0]:,.0f}/s nginx, {rates[1]:,.0f}/s claude-proxy")
+        counted = "streams" if field == "cpu_us_per_event" else "requests"
+        row.notes.append(f"{counted} a second: nginx {rates[0]:,.0f}, claude-proxy {rates[1]:,.0f}")
     note_errors(row, {"nginx": nginx, "claude-proxy": ours})
     note_lateness(row, {"nginx": nginx, "claude-proxy": ours})
     return row
@@ -91,11 +92,11 @@ def latency_row(quantile: str, slices: dict[str, list[dict]], bar: float) -> Row
         return run.get("load", {}).get("latency_us", {}).get(quantile)
 
     added: dict[str, list] = {"nginx": [], "claude-proxy": []}
-    for index, base in enumerate(map(of, slices["direct"])):
-        values = {side: of(slices[side][index]) for side in added}
-        if base is not None and None not in values.values():
-            for side, value in values.items():
-                added[side].append(value - base)
+    for direct, nginx, ours in zip(slices["direct"], slices["nginx"], slices["claude-proxy"]):
+        base, theirs, mine = of(direct), of(nginx), of(ours)
+        if base is not None and theirs is not None and mine is not None:
+            added["nginx"].append(theirs - base)
+            added["claude-proxy"].append(mine - base)
     row.nginx, row.ours = median(added["nginx"]), median(added["claude-proxy"])
     if row.nginx and row.nginx > 0:
         row.ratio = row.ours / row.nginx

@@ -34,7 +34,8 @@ std::string batch_json(const batch& one) {
     return fmt::format(
         R"({{"id":{},"type":"message_batch","processing_status":"{}",)"
         R"("request_counts":{{"processing":{},"succeeded":{},"errored":{},"canceled":{},"expired":0}},)"
-        R"("created_at":{},"expires_at":{},"ended_at":{},"cancel_initiated_at":{},"archived_at":null,"results_url":{}}})",
+        R"("created_at":{},"expires_at":{},"ended_at":{},"cancel_initiated_at":{},)"
+        R"("archived_at":null,"results_url":{}}})",
         quote(one.id),
         one.ended       ? "ended"
         : one.canceling ? "canceling"

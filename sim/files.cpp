@@ -34,10 +34,10 @@ private:
 };
 
 std::string file_json(const stored_file& file) {
-    return fmt::format(
-        R"({{"id":{},"type":"file","filename":{},"mime_type":{},"size_bytes":{},"created_at":"{}","downloadable":{},"expires_at":{}}})",
-        quote(file.id), quote(file.filename), quote(file.mime_type), file.size, rfc3339_micros(file.created_at),
-        file.downloadable(), quote_or_null(file.expires_at));
+    return fmt::format(R"({{"id":{},"type":"file","filename":{},"mime_type":{},"size_bytes":{},"created_at":"{}",)"
+                       R"("downloadable":{},"expires_at":{}}})",
+                       quote(file.id), quote(file.filename), quote(file.mime_type), file.size,
+                       rfc3339_micros(file.created_at), file.downloadable(), quote_or_null(file.expires_at));
 }
 
 void check_filename(std::string_view name) {

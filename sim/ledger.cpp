@@ -10,7 +10,8 @@ namespace {
 
 std::string usage_json(const token_usage& usage) {
     return fmt::format(
-        R"({{"input_tokens":{},"cache_creation_input_tokens":{},"cache_creation":{{"ephemeral_5m_input_tokens":{},"ephemeral_1h_input_tokens":{}}},)"
+        R"({{"input_tokens":{},"cache_creation_input_tokens":{},)"
+        R"("cache_creation":{{"ephemeral_5m_input_tokens":{},"ephemeral_1h_input_tokens":{}}},)"
         R"("cache_read_input_tokens":{},"output_tokens":{},"output_tokens_details":{{"thinking_tokens":{}}}}})",
         usage.input, usage.cache_write(), usage.cache_write_5m, usage.cache_write_1h, usage.cache_read, usage.output,
         usage.thinking);
@@ -22,19 +23,19 @@ void append_row(std::string& text, const ledger_row& row) {
         into, R"({{"seq":{},"request_id":{},"method":{},"path":{},"key_suffix":{},"model":{},"stream":{},"status":{},)",
         row.seq, quote(row.request_id), quote(row.method), quote(row.path), quote(row.key_suffix),
         quote_or_null(row.model), row.stream, row.status);
-    fmt::format_to(
-        into,
-        R"("started_at":"{}","headers":{{"anthropic-version":{},"anthropic-beta":{},"x-stainless-retry-count":{},"user-agent":{}}},)",
-        rfc3339_micros(row.started_at), quote_or_null(row.version), quote_or_null(row.beta),
-        quote_or_null(row.retry_count), quote_or_null(row.user_agent));
+    fmt::format_to(into,
+                   R"("started_at":"{}","headers":{{"anthropic-version":{},"anthropic-beta":{},)"
+                   R"("x-stainless-retry-count":{},"user-agent":{}}},)",
+                   rfc3339_micros(row.started_at), quote_or_null(row.version), quote_or_null(row.beta),
+                   quote_or_null(row.retry_count), quote_or_null(row.user_agent));
     fmt::format_to(into, R"("message_id":{},"usage":{},"service_tier":{},"inference_geo":{},"output_tokens_sent":{},)",
                    quote_or_null(row.message_id), usage_json(row.billed), quote_or_null(row.service_tier),
                    quote_or_null(row.inference_geo), row.output_tokens_sent);
-    fmt::format_to(
-        into,
-        R"("request_bytes":{},"response_bytes":{},"faults":{},"batch_id":{},"custom_id":{},"complete":{},"client_left":{}}})",
-        row.request_bytes, row.response_bytes, quote_or_null(row.faults), quote_or_null(row.batch_id),
-        quote_or_null(row.custom_id), row.complete, row.client_left);
+    fmt::format_to(into,
+                   R"("request_bytes":{},"response_bytes":{},"faults":{},"batch_id":{},"custom_id":{},)"
+                   R"("complete":{},"client_left":{}}})",
+                   row.request_bytes, row.response_bytes, quote_or_null(row.faults), quote_or_null(row.batch_id),
+                   quote_or_null(row.custom_id), row.complete, row.client_left);
 }
 
 }  // namespace

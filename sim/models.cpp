@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <vector>
 
 #include "exchange.hpp"
@@ -56,16 +57,27 @@ const known_model* find_model(std::string_view name) {
     return found == std::end(models) ? nullptr : found;
 }
 
+// {"NAME":{"supported":true},…} for each name, without the outer braces.
+std::string all_supported(std::initializer_list<std::string_view> names) {
+    std::string text;
+    for (const std::string_view name : names) {
+        text += fmt::format(R"({}"{}":{{"supported":true}})", text.empty() ? "" : ",", name);
+    }
+    return text;
+}
+
 std::string model_json(std::string_view id, std::string_view name, std::string_view created, std::uint64_t context,
                        std::uint64_t output, bool adaptive) {
-    return fmt::format(
-        R"({{"type":"model","id":{},"display_name":{},"created_at":"{}T00:00:00Z","max_input_tokens":{},"max_tokens":{},)"
-        R"("capabilities":{{"batch":{{"supported":true}},"citations":{{"supported":true}},"code_execution":{{"supported":true}},)"
-        R"("context_management":{{"supported":true,"clear_thinking_20251015":{{"supported":true}},"clear_tool_uses_20250919":{{"supported":true}},"compact_20260112":{{"supported":true}}}},)"
-        R"("effort":{{"supported":true,"low":{{"supported":true}},"medium":{{"supported":true}},"high":{{"supported":true}},"xhigh":{{"supported":true}},"max":{{"supported":true}}}},)"
-        R"("image_input":{{"supported":true}},"pdf_input":{{"supported":true}},"structured_outputs":{{"supported":true}},)"
-        R"("thinking":{{"supported":true,"types":{{"adaptive":{{"supported":{}}},"enabled":{{"supported":true}}}}}}}}}})",
-        quote(id), quote(name), created, context, output, adaptive);
+    const std::string capabilities = fmt::format(
+        R"({},"context_management":{{"supported":true,{}}},"effort":{{"supported":true,{}}},{},)"
+        R"("thinking":{{"supported":true,"types":{{"adaptive":{{"supported":{}}},{}}}}})",
+        all_supported({"batch", "citations", "code_execution"}),
+        all_supported({"clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112"}),
+        all_supported({"low", "medium", "high", "xhigh", "max"}),
+        all_supported({"image_input", "pdf_input", "structured_outputs"}), adaptive, all_supported({"enabled"}));
+    return fmt::format(R"({{"type":"model","id":{},"display_name":{},"created_at":"{}T00:00:00Z",)"
+                       R"("max_input_tokens":{},"max_tokens":{},"capabilities":{{{}}}}})",
+                       quote(id), quote(name), created, context, output, capabilities);
 }
 
 std::string model_json(const known_model& model) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
-#include <set>
 
 #include "api_error.hpp"
 #include "models.hpp"

@@ -124,10 +124,12 @@ void reply::emit(std::string_view bytes) {
     }
     send_output();
     if (stalls) peer_.wait_until_client_leaves();
-    if (cuts) {
-        if (plan.rst) peer_.reset_on_close();
-        throw connection_cut{plan.rst};
-    }
+    if (cuts) cut();
+}
+
+void reply::cut() {
+    if (plan.rst) peer_.reset_on_close();
+    throw connection_cut{plan.rst};
 }
 
 void reply::send(int status, std::string_view content_type, std::string_view body) {
@@ -155,6 +157,9 @@ void reply::finish() {
         pending_.clear();
     } else {
         flush();
+        // A fault at the very last byte keeps back the end of the body.
+        if (plan.stall_after_bytes && *plan.stall_after_bytes == body_bytes_) peer_.wait_until_client_leaves();
+        if (plan.cut_at_byte && *plan.cut_at_byte == body_bytes_) cut();
     }
     if (framing_ == framing::chunked && asked_.method != "HEAD") output_ += "0\r\n\r\n";
     send_output();

@@ -5,7 +5,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "connection.hpp"
 #include "faults.hpp"
@@ -33,6 +32,8 @@ public:
     void write(std::string_view bytes);  // buffered up to buffer_bytes_max
     void flush();
     void finish();
+    // Ends the connection here and now.
+    [[noreturn]] void cut();
 
     void close_afterwards() { keep_alive_ = false; }
     bool started() const { return started_; }

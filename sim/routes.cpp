@@ -1,7 +1,7 @@
 // Everything answered under the API's own paths.
 #include <fmt/format.h>
 
-#include <span>
+#include <algorithm>
 
 #include "exchange.hpp"
 #include "handlers.hpp"

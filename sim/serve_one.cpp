@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "exchange.hpp"
@@ -59,7 +60,10 @@ void fill_row(exchange& ex) {
 }
 
 void collect_faults(exchange& ex) {
-    std::string faults(ex.asked.value("x-sim-fault"));
+    std::string faults;
+    for (const header& field : ex.asked.headers) {
+        if (field.name == "x-sim-fault") faults += (faults.empty() ? "" : ",") + field.value;
+    }
     if (faults.empty()) faults = ex.world.faults.take(ex.asked.method, ex.asked.path, ex.key);
     ex.row.faults = faults;
     if (const auto wrong = ex.out.plan.add(faults)) throw invalid(*wrong);

@@ -15,10 +15,10 @@ namespace sim {
 namespace {
 
 std::string skill_json(const skill& one) {
-    return fmt::format(
-        R"({{"id":{},"type":"skill","display_title":{},"latest_version":{},"source":"custom","created_at":"{}","updated_at":"{}"}})",
-        quote(one.id), quote_or_null(one.display_title), quote(one.version), rfc3339_micros(one.created_at),
-        rfc3339_micros(one.created_at));
+    return fmt::format(R"({{"id":{},"type":"skill","display_title":{},"latest_version":{},"source":"custom",)"
+                       R"("created_at":"{}","updated_at":"{}"}})",
+                       quote(one.id), quote_or_null(one.display_title), quote(one.version),
+                       rfc3339_micros(one.created_at), rfc3339_micros(one.created_at));
 }
 
 // The caller's skill; the store must be locked.

@@ -52,8 +52,7 @@ public:
         }
         if (reached(plan_.cut_after_events)) {
             ex_.out.flush();
-            if (plan_.rst) ex_.out.peer().reset_on_close();
-            throw connection_cut{plan_.rst};
+            ex_.out.cut();
         }
         if (reached(plan_.clean_eof_after_events)) throw early_end{};
     }
@@ -205,16 +204,15 @@ private:
         const bool thinks = facts_.usage.thinking > 0;
         const std::string usage =
             plan_.no_usage ? "" : fmt::format(R"(,"usage":{})", final_usage_json(facts_.usage, thinks));
-        emit(
-            "message_delta",
-            fmt::format(
-                R"({{"type":"message_delta","delta":{{"stop_reason":{},"stop_sequence":{},"stop_details":null,"container":null}}{}}})",
-                quote(said_.stop_reason), quote_or_null(said_.stop_sequence), usage));
+        emit("message_delta", fmt::format(R"({{"type":"message_delta","delta":{{"stop_reason":{},"stop_sequence":{},)"
+                                          R"("stop_details":null,"container":null}}{}}})",
+                                          quote(said_.stop_reason), quote_or_null(said_.stop_sequence), usage));
         // A client may stop reading at message_stop and look at the ledger: the row must be complete by then.
         ex_.row.billed = facts_.usage;
         ex_.row.complete = true;
         ex_.save();
         events_.event("message_stop", R"({"type":"message_stop"})");
+        events_.after_event();  // a fault may still keep back the end of the body
         ex_.out.finish();
     }
 

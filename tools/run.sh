@@ -98,6 +98,7 @@ if [ -n "$(setting ANTHROPIC_API_KEY)" ] || [ -n "$(setting CLAUDE_PROXY_UPSTREA
     upstream="Claude at ${upstream:-https://api.anthropic.com}"
 else
     log=$var/claude-sim.log
+    : >"$log" # there before anybody reads it
     "${launch[@]}" build/release/claude-sim --listen 127.0.0.1:0 >"$log" 2>&1 </dev/null &
     simulator=$!
     for _ in $(seq 200); do

@@ -100,6 +100,7 @@ def environment(preset, build):
     values = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE_PROXY_", "ANTHROPIC_"))}
     for name in ("LOG_LEVEL", "LOG_FORMAT"):
         values.pop(name, None)
+    values["PATH"] = os.path.join(ROOT, "build/node/bin") + ":" + values["PATH"]  # tools/setup.sh: a newer node
     values["CLAUDE_PROXY_BIN"] = os.path.join(build, "claude-proxy")
     values["CLAUDE_SIM_BIN"] = os.path.join(build, "claude-sim")
     values.setdefault("TEST_TIME_SCALE", TIME_SCALE.get(preset, "1"))

@@ -33,7 +33,8 @@ for group in "${groups[@]}"; do
     read -ra more <<<"$list"
     wanted+=("${more[@]}")
     # A node that came from elsewhere is as good as Debian's.
-    if [ "$group" = test ] && ! { command -v node && command -v npm; } >/dev/null; then wanted+=(nodejs npm); fi
+    if [ "$group" = test ] && ! command -v node >/dev/null; then wanted+=(nodejs); fi
+    if [ "$group" = test ] && ! command -v npm >/dev/null; then wanted+=(npm); fi
 done
 
 missing=()
@@ -70,15 +71,30 @@ install_missing() {
 
 if [ ${#missing[@]} -gt 0 ]; then install_missing; fi
 
-# The official SDKs drive the tests. npm ci takes what package-lock.json names, and only when it changed.
-install_node_packages() {
-    local folder=tests/sdk
-    if [ ! -e $folder/package-lock.json ] || [ $folder/node_modules/.package-lock.json -nt $folder/package-lock.json ]; then return; fi
+install_with_npm() { # install_with_npm WHAT COMMAND...
+    local what=$1
+    shift
     mkdir -p build
-    say "npm ci in $folder"
-    if ! npm ci --prefix $folder --no-audit --no-fund --loglevel=error >build/npm.log 2>&1 </dev/null; then
+    say "$what"
+    if ! "$@" --no-audit --no-fund --loglevel=error >build/npm.log 2>&1 </dev/null; then
         tail -n 20 build/npm.log >&2
-        give_up "npm ci failed in $folder (all of it is in build/npm.log). It needs the network."
+        give_up "npm failed (all of it is in build/npm.log). It needs the network."
+    fi
+}
+
+# The official SDKs drive the tests. They need Node 20; Debian 12 has 18, so a newer one is put into build/node/.
+install_node_packages() {
+    local folder=tests/sdk node=22.23.3 machine version
+    version=$(node --version)
+    version=${version#v}
+    if [ "${version%%.*}" -lt 20 ] && [ ! -x build/node/bin/node ]; then
+        case $(uname -m) in aarch64) machine=arm64 ;; *) machine=x64 ;; esac
+        install_with_npm "node $node into build/node (the SDKs need 20 or newer, here is $version)" \
+            npm install --prefix build/node --no-save "node-linux-$machine@$node"
+        ln -sfn "node_modules/node-linux-$machine/bin" build/node/bin
+    fi
+    if [ -e $folder/package-lock.json ] && [ ! $folder/node_modules/.package-lock.json -nt $folder/package-lock.json ]; then
+        install_with_npm "npm ci in $folder" npm ci --prefix $folder
     fi
 }
 case " ${groups[*]} " in *" test "*) install_node_packages ;; esac

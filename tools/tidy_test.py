@@ -120,10 +120,10 @@ CANARIES = [
     ("nothing_of_one_machine", {"README.md": "+See `/ho" "me/alice/x`.\n"}, "a path of one machine"),
     (
         "nothing_of_one_machine",
-        {"tests/sdk/package-lock.json": '{"resolved": "https://mirror.example/npm/x.tgz"}\n'},
+        {"tests/sdk/package-lock.json": '{"resolved": "https://mirror.exam' 'ple/npm/x.tgz"}\n'},
         "not the public registry",
     ),
-    ("nothing_of_one_machine", {"tests/sdk/.npmrc": "x=y\n"}, "package client"),
+    ("nothing_of_one_machine", {"tests/sdk/.npmrc": "registry=https://mirror.example/\n"}, "belongs to the machine"),
     (
         "nothing_of_one_machine",
         {"tools/x.sh": "npm ci --regi" "stry https://mirror.example\n"},

@@ -44,7 +44,7 @@ std::string yaml_key(std::string_view name) {
 
 std::string suggestion(std::string_view asked, std::span<const std::string_view> names) {
     const std::string_view like = nearest(asked, names);
-    return like.empty() ? "`claude-proxy serve --help` lists all" : fmt::format("did you mean {}?", like);
+    return like.empty() ? "`claude-proxy serve --help` lists all of them" : fmt::format("perhaps {} was meant", like);
 }
 
 // Kubernetes tells every container of a namespace where its services are, in variables that begin with the service's

@@ -79,6 +79,8 @@ constexpr row all_rows[] = {
      "From a request's first byte to the end of its head; then 408."},
     {"CLAUDE_PROXY_BODY_IDLE_TIMEOUT", duration{server<&http_options::body_idle_timeout>, 10ms, 1h},
      "Longest pause of a client that sends a body; then 408."},
+    {"CLAUDE_PROXY_BODY_BYTES_PER_SECOND_MIN", count64{server<&http_options::body_bytes_per_second_min>, 0, gib},
+     "A body that comes slower on the whole, after the pause allowed, ends in 408."},
     {"CLAUDE_PROXY_KEEP_ALIVE_TIMEOUT", duration{server<&http_options::keep_alive_timeout>, 10ms, 24h},
      "Idle client connections are closed after this."},
     {"CLAUDE_PROXY_WRITE_IDLE_TIMEOUT", duration{server<&http_options::write_idle_timeout>, 10ms, 1h},

@@ -1,5 +1,7 @@
 #include "gateway/results_url.hpp"
 
+#include "anthropic/json_text.hpp"
+
 namespace gateway {
 
 void rewrite_results_urls(std::string& json, std::string_view base) {
@@ -14,12 +16,13 @@ void rewrite_results_urls(std::string& json, std::string_view base) {
         cursor = json.find_first_not_of(blank, cursor + 1);
         if (cursor == std::string::npos || json[cursor] != '"') continue;
         const std::size_t begin = cursor + 1;
-        const std::size_t end = json.find('"', begin);
-        if (end == std::string::npos) return;
-        const std::string_view value(json.data() + begin, end - begin);
-        const std::size_t path = value.find("/v1/");
-        if (path == std::string_view::npos) continue;
-        json.replace(begin, path, base);
+        std::size_t end = begin;  // the closing quote; escapes inside a URL are rare but legal ("https:\/\/...")
+        while (end < json.size() && json[end] != '"') end += json[end] == '\\' ? 2 : 1;
+        if (end >= json.size()) return;
+        const auto url = anthropic::unescape(std::string_view(json).substr(begin, end - begin));
+        const std::size_t path = url ? url->find("/v1/") : std::string::npos;
+        if (path == std::string::npos || url->find_first_of("\"\\", path) != std::string::npos) continue;
+        json.replace(begin, end - begin, std::string(base) + url->substr(path));
     }
 }
 

@@ -56,6 +56,9 @@ TEST(results_url, members_lead_back_to_us_and_nothing_else_changes) {
     std::string json = R"({"id":"b","results_url" : "https://api.anthropic.com/v1/messages/batches/b/results","x":"\"results_url\":\"https://a/v1/b\""})";
     rewrite_results_urls(json, "http://gw:8080");
     EXPECT_EQ(json, R"({"id":"b","results_url" : "http://gw:8080/v1/messages/batches/b/results","x":"\"results_url\":\"https://a/v1/b\""})");
+    std::string escaped = R"({"results_url":"https:\/\/a\u002fv1\/b","n":1})";
+    rewrite_results_urls(escaped, "http://gw");
+    EXPECT_EQ(escaped, R"({"results_url":"http://gw/v1/b","n":1})");
     std::string null_value = R"({"results_url":null,"results_url":"relative"})";
     rewrite_results_urls(null_value, "http://gw");
     EXPECT_EQ(null_value, R"({"results_url":null,"results_url":"relative"})");

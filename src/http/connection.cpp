@@ -15,6 +15,8 @@ namespace {
 
 // One read takes a whole small request; the rest of a large body is read to where it stays.
 constexpr std::size_t head_read_bytes = 16 * 1024;
+// Of a body that nobody wanted: so much is read away to keep the connection, beyond it a new one is cheaper.
+constexpr std::uint64_t unread_body_bytes_max = 1 << 20;
 
 iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
@@ -315,11 +317,12 @@ net::task<base::result<void>> connection::write(std::span<iovec> parts) {
 bool connection::will_keep_alive() const {
     if (!keep_alive_ || close_after_ || load_.draining.load(std::memory_order_relaxed)) return false;
     // A body that nobody will read in full costs more than a new connection.
-    return body_ended_ || (framing_ == body_framing::length && body_left_ <= options_.linger_bytes_max && !continue_owed_);
+    return body_ended_ || (framing_ == body_framing::length && body_left_ <= unread_body_bytes_max && !continue_owed_);
 }
 
 net::task<bool> connection::finish_request() {
-    if (close_after_ || !keep_alive_ || load_.draining.load(std::memory_order_relaxed)) {
+    // Only what the answer's head has promised counts: a drain that began since then must not break the promise.
+    if (close_after_ || !keep_alive_) {
         if (!body_ended_ || stream_.has_unread() || !input_.empty()) co_await linger();
         co_return false;
     }
@@ -333,7 +336,7 @@ net::task<bool> connection::finish_request() {
         const auto got = co_await read_body(sink);
         if (!got) co_return false;
         read_away += *got;
-        if (read_away > options_.linger_bytes_max) {
+        if (read_away > unread_body_bytes_max) {
             co_await linger();
             co_return false;
         }

@@ -54,6 +54,7 @@ TEST(head, the_end_is_found_at_every_split) {
         const auto first = head_end(std::string_view(text).substr(0, split), limits, search);
         ASSERT_TRUE(first.has_value());
         EXPECT_EQ(*first, split == text.size());
+        if (*first) continue;
         const auto second = head_end(text, limits, search);
         ASSERT_TRUE(second.has_value() && *second);
         EXPECT_EQ(search.line_begin, text.size());

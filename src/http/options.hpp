@@ -19,7 +19,7 @@ struct server_options {
     milliseconds keep_alive_timeout{90'000};               // idle connection between requests; then closed
     milliseconds write_idle_timeout{60'000};               // a client that takes no bytes for so long is cut (slow_reader)
     milliseconds linger_timeout{2'000};                    // reading away an unread body after an early answer
-    std::uint64_t linger_bytes_max = 1 << 20;              // at most so much of it
+    std::uint64_t linger_bytes_max = 256 << 20;            // at most so much of it; clients lose the answer beyond it
 };
 
 }  // namespace http

@@ -14,7 +14,6 @@
 namespace telemetry {
 namespace {
 
-constexpr int stall_ms_max = 2'000;     // a reader that takes nothing for so long loses lines
 constexpr int fruitless_writes_max = 64;  // in a row, on a device that says writable and takes nothing
 
 // Our own view of the same pipe or terminal that does not block. The flag cannot be set on the descriptor we were
@@ -31,7 +30,7 @@ std::uint64_t lines_in(std::string_view text) {
 
 }  // namespace
 
-log_output::log_output(int fd) : fd_(fd) {
+log_output::log_output(int fd, std::chrono::milliseconds stall) : fd_(fd), stall_(stall) {
     struct stat kind{};
     if (fstat(fd, &kind) != 0) return;
     socket_ = S_ISSOCK(kind.st_mode);
@@ -62,7 +61,7 @@ bool log_output::write_some(std::string_view& bytes) {
 
 bool log_output::wait_writable() const {
     pollfd waiting{fd_, POLLOUT, 0};
-    const int ready = poll(&waiting, 1, stall_ms_max);
+    const int ready = poll(&waiting, 1, static_cast<int>(stall_.count()));
     return ready > 0 || (ready < 0 && errno == EINTR);
 }
 

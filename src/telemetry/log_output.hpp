@@ -3,6 +3,7 @@
 // Thread rule: one thread, which must have SIGPIPE blocked or ignored.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 
@@ -10,7 +11,10 @@ namespace telemetry {
 
 class log_output {
 public:
-    explicit log_output(int fd);  // the descriptor stays the caller's
+    static constexpr std::chrono::milliseconds stall_max{2'000};
+
+    // The descriptor stays the caller's. A reader that takes nothing for `stall` loses lines.
+    explicit log_output(int fd, std::chrono::milliseconds stall = stall_max);
     ~log_output();
     log_output(const log_output&) = delete;
     log_output& operator=(const log_output&) = delete;
@@ -23,6 +27,7 @@ private:
     bool wait_writable() const;
 
     int fd_;
+    const std::chrono::milliseconds stall_;
     bool own_ = false;
     bool socket_ = false;
     bool broken_line_ = false;  // the last thing written was a part of a line

@@ -156,7 +156,9 @@ class Process:
         reports = [line for line in self.lines if REPORT.search(line)]
         if self.files_max and "<memory cannot be printed>" in "\n".join(self.lines):
             # UBSan probes memory through a pipe; without a descriptor for it, every first virtual call looks wrong.
-            reports = [line for line in reports if "not point to an object of type" not in line and "SUMMARY" not in line]
+            reports = [
+                line for line in reports if "not point to an object of type" not in line and "SUMMARY" not in line
+            ]
         told = [line for line in self.lines if not line.startswith("{")]
         assert not reports, "the process reported a defect of itself:\n" + "\n".join(told[-200:])
 

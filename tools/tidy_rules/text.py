@@ -11,6 +11,7 @@ LONGER_FILES = {}
 CODE = (".cpp", ".hpp", ".py", ".sh", ".mjs", ".js", ".ts")
 TEXT = CODE + (".md", ".cmake", ".txt", ".json", ".yaml", ".yml", ".toml", ".ini", ".conf", ".in")
 PLAIN_NAMES = {
+    ".npmrc",
     "Makefile",
     "LICENSE",
     "run",
@@ -32,7 +33,7 @@ MACHINE_PATH = re.compile(
 )
 LOCKED_FROM = re.compile(r'"resolved":\s*"(?!https://registry\.npmjs\.org/)([^"]*)"')
 REGISTRY_SETTING = re.compile(
-    r"^\s*(?:registry|index-url|extra-index-url|proxy|https-proxy)\s*=|--(?:registry|index-url|extra-index-url)\b"
+    r"^\s*(?:(?:@[\w-]+:)?registry|//[^:]*:_\w+|index-url|extra-index-url|proxy|https-proxy)\s*=|--(?:registry|index-url|extra-index-url)\b"
 )
 
 SECRETS = re.compile(
@@ -106,8 +107,6 @@ def nothing_of_one_machine(tree):
     """No absolute paths of a developer's machine, no package mirror, no registry setting."""
     for path in tree.paths:
         is_lock = path.endswith("package-lock.json")
-        if os.path.basename(path) in (".npmrc", "pip.conf", ".netrc"):
-            yield (path, 1, "settings of one machine's package client")
         if not is_text(path) and not is_lock:
             continue
         for number, line in tree.lines(path):
