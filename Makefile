@@ -29,7 +29,8 @@ lint: ## format, tidy, headers, shellcheck, clang-tidy on what changed (tools/li
 
 format: ## format all C++ sources in place
 	@tools/setup.sh dev
-	@find src sim tests bench -path bench/work -prune -o \( -name '*.cpp' -o -name '*.hpp' \) -print0 | xargs -0 clang-format-19 -i
+	@find src sim tests bench \( -path '*/node_modules' -o -path bench/work \) -prune -o \
+	  \( -name '*.cpp' -o -name '*.hpp' \) -print0 | xargs -0 clang-format-19 -i
 
 fuzz-smoke: ## every fuzz target for FUZZ_SECONDS (60)
 	@tools/fuzz.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds every fuzz target and runs each for FUZZ_SECONDS (60), from the seeds in tests/fuzz/corpus/ and what earlier
-# runs found (build/fuzz-corpus/).  tools/fuzz.sh [target ...] runs only those; a finding is kept in build/fuzz-findings/.
+# runs found (build/fuzz-corpus/). tools/fuzz.sh [target ...] runs only those; findings stay in build/fuzz-findings/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh run dev

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# From a clone to a working gateway: installs what is missing, builds, starts, and says how to talk to it. Ctrl-C ends it.
+# From a clone to a working gateway: installs what is missing, builds, starts, says how to talk to it. Ctrl-C ends it.
 #
 # With ANTHROPIC_API_KEY (in the environment or .env) it talks to Claude, with CLAUDE_PROXY_UPSTREAM_URL to what that
-# names, and with neither to claude-sim, which it starts. Without CLAUDE_PROXY_API_KEYS it makes a client key and keeps it
-# in var/ (VAR_DIR) for the next run. Every other setting is passed on (.env.example lists them).
+# names, and with neither to claude-sim, which it starts. Without CLAUDE_PROXY_API_KEYS it makes a client key and keeps
+# it in var/ (VAR_DIR) for the next run. Every other setting is passed on (.env.example lists them).
 #
 #   tools/run.sh [--built]     --built: nothing is installed or built
 set -euo pipefail
@@ -19,7 +19,9 @@ give_up() {
 # The value of a setting where the gateway would find it: environment, .env, the YAML file of CLAUDE_PROXY_CONFIG.
 setting() {
     local name=$1 value=${!1:-} lower
-    if [ -z "$value" ] && [ -r .env ]; then value=$(value_in .env "^[[:space:]]*(export[[:space:]]+)?${name}[[:space:]]*="); fi
+    if [ -z "$value" ] && [ -r .env ]; then
+        value=$(value_in .env "^[[:space:]]*(export[[:space:]]+)?${name}[[:space:]]*=")
+    fi
     if [ -z "$value" ] && [ "$name" != CLAUDE_PROXY_CONFIG ]; then
         lower=${name#CLAUDE_PROXY_}
         local file
@@ -29,7 +31,8 @@ setting() {
     printf '%s' "$value"
 }
 value_in() { # value_in FILE REGEX: what follows the last match, without quotes
-    { grep -E "$2" "$1" || true; } | tail -n 1 | sed -E "s/$2[[:space:]]*//; s/[[:space:]]+#.*$//; s/[[:space:]]+$//; s/^\"(.*)\"$/\1/; s/^'(.*)'$/\1/"
+    { grep -E "$2" "$1" || true; } | tail -n 1 |
+        sed -E "s/$2[[:space:]]*//; s/[[:space:]]+#.*$//; s/[[:space:]]+$//; s/^\"(.*)\"$/\1/; s/^'(.*)'$/\1/"
 }
 
 host_of() {
@@ -149,12 +152,14 @@ for _ in $(seq 200); do
 done
 rm -f "$var/ready"
 if [ "$ready" = yes ]; then
+    body='{"model": "claude-opus-4-8", "max_tokens": 100, "messages": [{"role": "user", "content": "Say hello."}]}'
+    curl="curl ${verify[*]:+${verify[*]} }$base/v1/messages -H 'x-api-key: $key' -H 'anthropic-version: 2023-06-01'"
     cat <<TEXT
 
 claude-proxy is ready at $base and talks to $upstream.
 
   key    $key
-  try    curl ${verify[*]:+${verify[*]} }$base/v1/messages -H 'x-api-key: $key' -H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' -d '{"model": "claude-opus-4-8", "max_tokens": 100, "messages": [{"role": "user", "content": "Say hello."}]}'
+  try    $curl -H 'content-type: application/json' -d '$body'
   SDKs   ANTHROPIC_BASE_URL=$base ANTHROPIC_API_KEY=$key
   see    http://$admin/metrics
 

@@ -16,8 +16,9 @@ give_up() {
 
 packages_of() {
     case $1 in
-        run) echo clang-19 mold ccache ninja-build cmake make libboost1.81-dev libboost-json1.81-dev libfmt-dev libssl-dev \
-            libsimdjson-dev prometheus-cpp-dev libyaml-cpp-dev libcli11-dev ca-certificates curl git ;;
+        run) echo clang-19 mold ccache ninja-build cmake make git ca-certificates curl libboost1.81-dev \
+            libboost-json1.81-dev libfmt-dev libssl-dev libsimdjson-dev prometheus-cpp-dev libyaml-cpp-dev \
+            libcli11-dev ;;
         test) echo libgtest-dev libgmock-dev python3 python3-pytest openssl ;;
         dev) echo libclang-rt-19-dev llvm-19 lld-19 clang-tidy-19 clang-format-19 shellcheck ;;
         bench) echo nginx-light wrk strace python3 ;;
@@ -53,11 +54,13 @@ install_missing() {
                 "run this as root once:  apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
         fi
     fi
-    command -v apt-get >/dev/null || give_up "this needs Debian 12 (no apt-get here). Install the equivalents of: ${missing[*]}"
+    command -v apt-get >/dev/null ||
+        give_up "this needs Debian 12 (no apt-get here). Install the equivalents of: ${missing[*]}"
     mkdir -p build
     say "installing ${#missing[@]} packages: ${missing[*]}"
     say "(a few minutes on a fresh machine; the details go to $log)"
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Acquire::Retries=3)
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q)
+    apt+=(-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Acquire::Retries=3)
     if ! { "${become[@]}" "${apt[@]}" update &&
         "${become[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
@@ -93,7 +96,8 @@ install_node_packages() {
             npm install --prefix build/node --no-save "node-linux-$machine@$node"
         ln -sfn "node_modules/node-linux-$machine/bin" build/node/bin
     fi
-    if [ -e $folder/package-lock.json ] && [ ! $folder/node_modules/.package-lock.json -nt $folder/package-lock.json ]; then
+    local lock=$folder/package-lock.json installed=$folder/node_modules/.package-lock.json
+    if [ -e "$lock" ] && [ ! "$installed" -nt "$lock" ]; then
         install_with_npm "npm ci in $folder" npm ci --prefix $folder
     fi
 }

@@ -51,8 +51,16 @@ Set `CLAUDE_PROXY_LISTEN`; watch claude_proxy_requests_total and claude_proxy_re
 | `bad_framing` | 400 | `invalid_request_error` | client | no |
 | `internal` | 500 | `api_error` | ours | yes |
 """
+PARSE_CPP = """#include "http/parse.hpp"
+// Not a print: printf("x"); limit 20'000, '"'.
+int limit = 20'000; char quote = '"';
+"""
+MAIN_CPP = """#include "http/parse.hpp"
+#include "config/settings.hpp"
+const char* names[] = {"requests_total", "request_seconds"};
+"""
 CLEAN = {
-    "README.md": "# Name\n\n## Start\n\nRun `make test`; the table is in [ARCHITECTURE.md](ARCHITECTURE.md), code in `src/http/`.\n",
+    "README.md": "# Name\n\n## Start\n\nRun `make test`; see [the table](ARCHITECTURE.md) and `src/http/`.\n",
     "ARCHITECTURE.md": ARCHITECTURE,
     "Makefile": "test:\n\t@tools/test.sh\n",
     ".env.example": "# Where to listen.\n#CLAUDE_PROXY_LISTEN=127.0.0.1:8080\n",
@@ -60,9 +68,9 @@ CLEAN = {
     "src/base/error.hpp": ERROR_HPP,
     "src/http/options.hpp": "#pragma once\n#include <cstdint>\n",
     "src/http/parse.hpp": '#pragma once\n#include "base/error.hpp"\n',
-    "src/http/parse.cpp": "#include \"http/parse.hpp\"\n// Not a print: printf(\"x\"); limit 20'000, '\"'.\nint limit = 20'000; char quote = '\"';\n",
+    "src/http/parse.cpp": PARSE_CPP,
     "src/config/settings.hpp": '#pragma once\n#include "http/options.hpp"\n',
-    "src/main.cpp": '#include "http/parse.hpp"\n#include "config/settings.hpp"\nconst char* names[] = {"requests_total", "request_seconds"};\n',
+    "src/main.cpp": MAIN_CPP,
     "sim/server.hpp": "#pragma once\n",
     "sim/main.cpp": '#include "server.hpp"\nint main() {}\n',
     "tests/unit_test.py": "def test_it():\n    assert True\n",
@@ -120,7 +128,7 @@ CANARIES = [
     ("nothing_of_one_machine", {"README.md": "+See `/ho" "me/alice/x`.\n"}, "a path of one machine"),
     (
         "nothing_of_one_machine",
-        {"tests/sdk/package-lock.json": '{"resolved": "https://mirror.exam' 'ple/npm/x.tgz"}\n'},
+        {"tests/sdk/package-lock.json": '{"resol' 'ved": "https://mirror.example/npm/x.tgz"}\n'},
         "not the public registry",
     ),
     ("nothing_of_one_machine", {"tests/sdk/.npmrc": "registry=https://mirror.example/\n"}, "belongs to the machine"),
@@ -184,6 +192,9 @@ class TidyTest(unittest.TestCase):
     def test_comments_and_literals_are_not_code(self):
         source = '+/* std::cerr\n printf( */ const char* a = "atoi(x)"; auto b = R"x(system("a"))x"; // rand()\n'
         self.assertEqual(findings_of({"src/http/parse.cpp": source}), [])
+
+    def test_a_source_of_a_header_of_its_folder_is_alive(self):
+        self.assertEqual(findings_of({"src/http/peek.cpp": '#include "http/parse.hpp"\n' "int peek;\n"}), [])
 
     def test_a_source_named_by_its_table_is_alive(self):
         changes = {"src/http/get.cpp": "int get;\n", "src/http/parse.cpp": "+// get.cpp\nextern int get;\n"}

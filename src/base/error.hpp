@@ -50,6 +50,8 @@ enum class errc : std::uint8_t {
     upstream_unavailable,
 };
 
+inline constexpr errc errc_last = errc::upstream_unavailable;  // for loops over all kinds
+
 // Who has to change something so that it stops happening.
 enum class fault : std::uint8_t { client, ours, upstream };
 

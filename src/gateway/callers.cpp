@@ -29,21 +29,26 @@ caller_table::caller_table(std::span<const base::secret> keys) : pepper_() {
 caller_table::~caller_table() { OPENSSL_cleanse(pepper_.data(), pepper_.size()); }
 
 caller_table::digest caller_table::hash(std::string_view key) const {
-    // Fetching the algorithm costs more than the digest: each thread keeps its context.
-    thread_local const std::unique_ptr<EVP_MAC, mac_free> mac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
-    thread_local const std::unique_ptr<EVP_MAC_CTX, mac_free> context = [] {
-        std::unique_ptr<EVP_MAC_CTX, mac_free> made(EVP_MAC_CTX_new(mac.get()));
+    // Fetching the algorithm and setting the key cost more than the digest: each thread keeps a keyed context.
+    struct keyed_context {
+        std::unique_ptr<EVP_MAC, mac_free> mac{EVP_MAC_fetch(nullptr, "HMAC", nullptr)};
+        std::unique_ptr<EVP_MAC_CTX, mac_free> context{EVP_MAC_CTX_new(mac.get())};
+        const caller_table* owner = nullptr;
+    };
+    thread_local keyed_context keyed;
+    EVP_MAC_CTX* const context = keyed.context.get();
+    if (keyed.owner != this) {
         char name[] = "SHA256";
         const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
                                          OSSL_PARAM_construct_end()};
-        EVP_MAC_CTX_set_params(made.get(), parameters);
-        return made;
-    }();
+        if (EVP_MAC_init(context, pepper_.data(), pepper_.size(), parameters) != 1) throw std::runtime_error("HMAC-SHA-256 failed");
+        keyed.owner = this;
+    }
     digest made{};
     std::size_t size = made.size();
-    if (EVP_MAC_init(context.get(), pepper_.data(), pepper_.size(), nullptr) != 1 ||
-        EVP_MAC_update(context.get(), reinterpret_cast<const unsigned char*>(key.data()), key.size()) != 1 ||
-        EVP_MAC_final(context.get(), made.data(), &size, made.size()) != 1) {
+    if (EVP_MAC_init(context, nullptr, 0, nullptr) != 1 ||
+        EVP_MAC_update(context, reinterpret_cast<const unsigned char*>(key.data()), key.size()) != 1 ||
+        EVP_MAC_final(context, made.data(), &size, made.size()) != 1) {
         throw std::runtime_error("HMAC-SHA-256 failed");
     }
     return made;

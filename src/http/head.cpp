@@ -21,20 +21,21 @@ constexpr std::array<bool, 256> make_token_characters() {
 constexpr auto token_characters = make_token_characters();
 
 bool is_token(std::string_view text) {
-    return !text.empty() && std::ranges::all_of(text, [](char c) { return token_characters[static_cast<unsigned char>(c)]; });
+    bool good = !text.empty();
+    for (const char c : text) good &= token_characters[static_cast<unsigned char>(c)];
+    return good;
 }
 
 // Field values: visible characters, space, tab and the obsolete high bytes; no other control character (RFC 9110 5.5).
-constexpr std::array<bool, 256> make_value_characters() {
-    std::array<bool, 256> table{};
-    for (std::size_t c = 0x20; c < 256; ++c) table[c] = c != 0x7f;
-    table['\t'] = true;
-    return table;
-}
-constexpr auto value_characters = make_value_characters();
-
+// Without an early exit, so that the compiler looks at many bytes at once: good values are the rule.
 bool is_value(std::string_view text) {
-    return std::ranges::all_of(text, [](char c) { return value_characters[static_cast<unsigned char>(c)]; });
+    unsigned char bad = 0;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const auto control = static_cast<unsigned char>((byte < 0x20) & (byte != '\t'));
+        bad = static_cast<unsigned char>(bad | control | static_cast<unsigned char>(byte == 0x7f));
+    }
+    return bad == 0;
 }
 
 // What may stand in a request target (RFC 3986): visible ASCII without the characters that URIs exclude, where readers
@@ -102,13 +103,29 @@ constexpr known_field known_fields[] = {
     {"x-forwarded-proto", field::x_forwarded_proto},
 };
 
-// By length first: most names of a request match no row's length and first letter.
-field identify(std::string_view name) {
-    const char first = static_cast<char>(name.front() | 0x20);
-    for (const auto& row : known_fields) {
-        if (row.name.size() == name.size() && row.name.front() == first && equals_lower(name, row.name)) return row.id;
+// One step finds the only candidate: no two names in the table agree in length, first and last letter.
+constexpr std::size_t field_slots = 256;
+constexpr std::size_t field_slot(std::string_view name) {
+    const auto first = static_cast<std::size_t>(name.front() | 0x20);
+    const auto last = static_cast<std::size_t>(name.back() | 0x20);
+    return (name.size() * 37 + first * 7 + last * 3) % field_slots;
+}
+constexpr auto fields_by_slot = [] {
+    std::array<std::uint8_t, field_slots> rows{};
+    std::uint8_t row = 0;
+    for (const auto& entry : known_fields) {
+        std::uint8_t& place = rows[field_slot(entry.name)];
+        if (place != 0) throw "two known fields share a slot: change field_slot";  // at compile time
+        place = ++row;
     }
-    return field::other;
+    return rows;
+}();
+
+field identify(std::string_view name) {
+    const std::uint8_t row = fields_by_slot[field_slot(name)];
+    if (row == 0) return field::other;
+    const known_field& candidate = known_fields[row - 1];
+    return equals_lower(name, candidate.name) ? candidate.id : field::other;
 }
 
 bool parse_length(std::string_view text, std::uint64_t& value) {

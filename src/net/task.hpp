@@ -5,6 +5,7 @@
 #pragma once
 
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -16,7 +17,15 @@ class [[nodiscard]] task;
 
 namespace detail {
 
+// Coroutine frames come and go several times a request, in a few sizes: each thread keeps some of them for the next
+// request instead of asking the allocator, which is slow above a kilobyte.
+void* allocate_frame(std::size_t size);
+void release_frame(void* frame, std::size_t size) noexcept;
+
 struct promise_base {
+    static void* operator new(std::size_t size) { return allocate_frame(size); }
+    static void operator delete(void* frame, std::size_t size) noexcept { release_frame(frame, size); }
+
     std::coroutine_handle<> continuation = std::noop_coroutine();
     std::exception_ptr failure;
 

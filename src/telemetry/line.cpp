@@ -10,13 +10,24 @@ namespace telemetry {
 namespace {
 
 // Bytes that a JSON string takes as they are. What lies above ASCII is looked at character by character.
-constexpr std::array<bool, 256> plain_bytes = [] {
-    std::array<bool, 256> plain{};
-    for (unsigned byte = 0x20; byte < 0x7f; ++byte) plain[byte] = byte != '"' && byte != '\\';
-    return plain;
-}();
+bool is_plain(char byte) { return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\'; }
 
-bool is_plain(char byte) { return plain_bytes[static_cast<unsigned char>(byte)]; }
+// How many plain bytes the text begins with. Eight at a time: nearly all text is plain, and every line has a dozen.
+std::size_t plain_size(std::string_view text) {
+    constexpr std::uint64_t ones = 0x0101010101010101, highs = 0x80 * ones;
+    // The high bit of each byte that is zero; a byte above one that is may be marked too, which only ends the fast part.
+    const auto zeros = [](std::uint64_t word) { return (word - ones) & ~word; };
+    std::size_t at = 0;
+    for (; at + sizeof(std::uint64_t) <= text.size(); at += sizeof(std::uint64_t)) {
+        std::uint64_t word;
+        std::memcpy(&word, text.data() + at, sizeof word);
+        const std::uint64_t below_space = (word - 0x20 * ones) & ~word;
+        const std::uint64_t beyond = word | (word + ones);  // 0x7f and above
+        if ((below_space | beyond | zeros(word ^ ('"' * ones)) | zeros(word ^ ('\\' * ones))) & highs) break;
+    }
+    while (at < text.size() && is_plain(text[at])) ++at;
+    return at;
+}
 
 // Length of the UTF-8 character at the beginning of `text`; 0 when the bytes are none (RFC 3629: no overlong forms, no
 // surrogates, nothing above U+10FFFF).
@@ -57,8 +68,7 @@ void append_quoted(std::string& out, std::string_view text) {
     constexpr unsigned c1_controls_end = 0xa0;  // U+0080 to U+009F steer terminals as ESC does
     out.push_back('"');
     while (!text.empty()) {
-        std::size_t plain = 0;
-        while (plain < text.size() && is_plain(text[plain])) ++plain;
+        const std::size_t plain = plain_size(text);
         out.append(text.substr(0, plain));
         text.remove_prefix(plain);
         if (text.empty()) break;

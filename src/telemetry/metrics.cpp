@@ -7,8 +7,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <map>
+#include <array>
 #include <mutex>
 #include <sstream>
 #include <unordered_map>
@@ -125,21 +124,28 @@ struct metrics::families {
         return prometheus::BuildHistogram().Name(std::string("claude_proxy_") + name).Help(help).Register(registry);
     }
 
-    // The map from labels to counter spares the library's own lookup, which builds and hashes label maps.
+    // The library's own lookup builds and hashes label maps; ours hashes one string, and not even that when the record is
+    // like the one before, which under load it nearly always is.
     Counter& request(const request_record& finished) {
         key.clear();
         key.append(finished.route).push_back('\0');
         append_number(key, static_cast<std::uint64_t>(std::max(finished.status, 0)));
         key.push_back('\0');
         key.append(finished.reason);
-        if (const auto found = request_counters.find(key); found != request_counters.end()) return *found->second;
-        const bool room = request_counters.size() < limits_.request_series_max;
-        prometheus::Labels labels{{"route", std::string(route_label(finished.route))},
-                                  {"status", room ? std::to_string(finished.status) : overflow_label}};
-        if (room && !finished.reason.empty()) labels.emplace("reason", finished.reason);
-        Counter& made = requests.Add(labels);
-        if (room) request_counters.emplace(key, &made);
-        return made;
+        if (last_request && key == last_key) return *last_request;
+        auto found = request_counters.find(key);
+        if (found == request_counters.end()) {
+            const bool room = request_counters.size() < limits_.request_series_max;
+            prometheus::Labels labels{{"route", std::string(route_label(finished.route))},
+                                      {"status", room ? std::to_string(finished.status) : overflow_label}};
+            if (room && !finished.reason.empty()) labels.emplace("reason", finished.reason);
+            Counter& made = requests.Add(labels);
+            if (!room) return made;
+            found = request_counters.emplace(key, &made).first;
+        }
+        last_key = key;
+        last_request = found->second;
+        return *last_request;
     }
 
     std::string_view route_label(std::string_view route) {
@@ -147,33 +153,47 @@ struct metrics::families {
     }
 
     Histogram& duration(const std::string& route) {
-        if (const auto found = routes.find(route); found != routes.end()) return *found->second;
-        const std::string label(route_label(route));
-        Histogram& made = durations.Add({{"route", label}}, request_buckets());
-        if (label == route) routes.emplace(route, &made);
-        return made;
+        if (last_duration && route == last_route) return *last_duration;
+        auto found = routes.find(route);
+        if (found == routes.end()) {
+            const std::string label(route_label(route));
+            Histogram& made = durations.Add({{"route", label}}, request_buckets());
+            if (label != route) return made;
+            found = routes.emplace(route, &made).first;
+        }
+        last_route = route;
+        last_duration = found->second;
+        return *last_duration;
     }
 
-    using class_counters = std::map<std::string_view, Counter*>;
+    // A model's counters, made when the first token of their class comes.
+    struct model_counters {
+        std::array<Counter*, 6> classes{};
+    };
+
     void count_tokens(const std::string& model, const token_classes& counts) {
         const std::string& asked = model.empty() ? unknown_model : model;
-        auto found = models.find(asked);
-        if (found == models.end()) {
-            const bool room = models.size() < limits_.models_max;
-            found = models.try_emplace(room ? asked : overflow_label).first;
+        if (!last_model || last_model->first != asked) {
+            auto found = models.find(asked);
+            if (found == models.end()) {
+                const bool room = models.size() < limits_.models_max;
+                found = models.try_emplace(room ? asked : overflow_label).first;
+            }
+            last_model = &*found;
         }
-        const auto add = [&](const char* name, std::uint64_t count) {
+        auto& [name, counters_of_model] = *last_model;
+        const auto add = [&](std::size_t number, const char* name_of_class, std::uint64_t count) {
             if (count == 0) return;
-            Counter*& counter = found->second[name];
-            if (!counter) counter = &tokens.Add({{"model", found->first}, {"class", name}});
+            Counter*& counter = counters_of_model.classes[number];
+            if (!counter) counter = &tokens.Add({{"model", name}, {"class", name_of_class}});
             counter->Increment(static_cast<double>(count));
         };
-        add("input", counts.input);
-        add("cache_write_5m", counts.cache_write_5m);
-        add("cache_write_1h", counts.cache_write_1h);
-        add("cache_write_unsplit", counts.cache_write_unsplit);
-        add("cache_read", counts.cache_read);
-        add("output", counts.output);
+        add(0, "input", counts.input);
+        add(1, "cache_write_5m", counts.cache_write_5m);
+        add(2, "cache_write_1h", counts.cache_write_1h);
+        add(3, "cache_write_unsplit", counts.cache_write_unsplit);
+        add(4, "cache_read", counts.cache_read);
+        add(5, "output", counts.output);
     }
 
     void count_stream(std::string_view end) {
@@ -212,8 +232,15 @@ struct metrics::families {
 
     by_name<Counter*> request_counters;
     by_name<Histogram*> routes;
-    by_name<class_counters> models;
+    by_name<model_counters> models;
     by_name<Counter*> stream_ends;
+
+    // What the record before was counted to; nodes of the maps above stay where they are.
+    std::string last_key;
+    Counter* last_request = nullptr;
+    std::string last_route;
+    Histogram* last_duration = nullptr;
+    by_name<model_counters>::value_type* last_model = nullptr;
 };
 
 metrics::metrics() : metrics(limits{}) {}

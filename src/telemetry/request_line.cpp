@@ -15,7 +15,7 @@ std::chrono::system_clock::time_point end_of(const request_record& finished) {
 }
 
 bool is_our_kind_of_trouble(std::string_view reason) {
-    for (unsigned kind = 0; kind <= static_cast<unsigned>(base::errc::upstream_error_event); ++kind) {
+    for (unsigned kind = 0; kind <= static_cast<unsigned>(base::errc_last); ++kind) {
         const auto facts = base::facts_of(static_cast<base::errc>(kind));
         if (facts.reason == reason) return facts.whose != base::fault::client;
     }
@@ -24,29 +24,49 @@ bool is_our_kind_of_trouble(std::string_view reason) {
 
 std::string_view name_of(answer_state state) { return state == answer_state::complete ? "complete" : "partial"; }
 
-// Members of a JSON object whose begin is already there. Names are ours and need no escaping.
+// A member's name as it stands in the line, `,"name":`, made by the compiler: a line has some thirty of them.
+class member_name {
+public:
+    template <std::size_t Size>
+    consteval member_name(const char (&name)[Size]) : size_(Size + 3) {
+        static_assert(Size + 3 <= sizeof text_);
+        char* end = text_;
+        *end++ = ',';
+        *end++ = '"';
+        for (std::size_t i = 0; i + 1 < Size; ++i) *end++ = name[i];
+        *end++ = '"';
+        *end++ = ':';
+    }
+    std::string_view text() const { return {text_, size_}; }
+
+private:
+    char text_[40]{};
+    std::size_t size_;
+};
+
+// Members of a JSON object whose begin is already there.
 struct members {
     std::string& out;
 
-    void name(std::string_view text) const { out.append(",\"").append(text).append("\":"); }
-    void text(std::string_view key, std::string_view value) const {
+    void name(const member_name& key) const { out.append(key.text()); }
+    void text(const member_name& key, std::string_view value) const {
         if (value.empty()) return;
         name(key);
         append_quoted(out, value);
     }
-    void number(std::string_view key, std::uint64_t value) const {
+    void number(const member_name& key, std::uint64_t value) const {
         name(key);
         append_number(out, value);
     }
-    void number_unless_zero(std::string_view key, std::uint64_t value) const {
+    void number_unless_zero(const member_name& key, std::uint64_t value) const {
         if (value != 0) number(key, value);
     }
-    void ms_unless_zero(std::string_view key, std::uint64_t us) const {
+    void ms_unless_zero(const member_name& key, std::uint64_t us) const {
         if (us == 0) return;
         name(key);
         append_ms(out, us);
     }
-    void boolean(std::string_view key, bool value) const {
+    void boolean(const member_name& key, bool value) const {
         name(key);
         out.append(value ? "true" : "false");
     }

@@ -80,6 +80,8 @@ def run_all():
             print(f"ok {name}", flush=True)
         except BaseException as error:  # an error of any kind is the check's, and the others still run
             where = traceback.extract_tb(error.__traceback__)
-            place = next((f"line {frame.lineno}" for frame in reversed(where) if "site-packages" not in frame.filename), "")
+            place = next(
+                (f"line {frame.lineno}" for frame in reversed(where) if "site-packages" not in frame.filename), ""
+            )
             print(f"FAIL {name}: {type(error).__name__}: {' '.join(str(error).split())[:600]} ({place})", flush=True)
     print("done", flush=True)

@@ -24,7 +24,9 @@ class Answer:
         self.code, self.body, self.story = run.returncode, run.stdout, run.stderr.decode("utf-8", "replace")
         last = head.strip().split("\r\n\r\n")[-1]
         self.version, self.status = last.split(" ")[0], int(last.split(" ")[1])
-        self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in last.split("\r\n")[1:])}
+        self.headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in last.split("\r\n")[1:])
+        }
         self.interim = "HTTP/1.1 100 " in head
 
     def json(self):
@@ -33,10 +35,22 @@ class Answer:
 
 def curl(*arguments, data=None):
     with tempfile.NamedTemporaryFile() as head:
-        command = ["curl", "--silent", "--show-error", "--verbose", "--max-time", "60", "--dump-header", head.name, *arguments]
+        command = [
+            "curl",
+            "--silent",
+            "--show-error",
+            "--verbose",
+            "--max-time",
+            "60",
+            "--dump-header",
+            head.name,
+            *arguments,
+        ]
         if data is not None:
             command += ["--data-binary", "@-"]
-        run = subprocess.run(command, input=data.encode() if data is not None else b"", capture_output=True, timeout=90, check=False)
+        run = subprocess.run(
+            command, input=data.encode() if data is not None else b"", capture_output=True, timeout=90, check=False
+        )
         answer = Answer(run, head.read().decode())
     assert answer.code == 0, f"curl ended with {answer.code}: {answer.story[-500:]}"
     return answer
@@ -44,7 +58,9 @@ def curl(*arguments, data=None):
 
 def text_of(stream):
     events = [json.loads(line[6:]) for line in stream.decode().split("\n") if line.startswith("data: ")]
-    assert events[0]["type"] == "message_start" and events[-1]["type"] == "message_stop", [event["type"] for event in events]
+    assert events[0]["type"] == "message_start" and events[-1]["type"] == "message_stop", [
+        event["type"] for event in events
+    ]
     return "".join(event["delta"]["text"] for event in events if event.get("delta", {}).get("type") == "text_delta")
 
 
@@ -72,7 +88,17 @@ def stream():
 
 @check
 def stream_comes_as_it_is_made():
-    command = ["curl", "-sN", *AUTH, *JSON, "-H", "x-sim-fault: event-interval=50", MESSAGES, "-d", body("x-sim-output-tokens: 60", stream=True)]
+    command = [
+        "curl",
+        "-sN",
+        *AUTH,
+        *JSON,
+        "-H",
+        "x-sim-fault: event-interval=50",
+        MESSAGES,
+        "-d",
+        body("x-sim-output-tokens: 60", stream=True),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         while b"text_delta" not in child.stdout.readline():
             assert child.poll() is None
@@ -83,7 +109,17 @@ def stream_comes_as_it_is_made():
 
 @check
 def killed_client_cancels_the_call():
-    command = ["curl", "-sN", *AUTH, *JSON, "-H", "x-sim-fault: event-interval=50", MESSAGES, "-d", body("x-sim-output-tokens: 5000", stream=True)]
+    command = [
+        "curl",
+        "-sN",
+        *AUTH,
+        *JSON,
+        "-H",
+        "x-sim-fault: event-interval=50",
+        MESSAGES,
+        "-d",
+        body("x-sim-output-tokens: 5000", stream=True),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         while b"text_delta" not in child.stdout.readline():
             assert child.poll() is None
@@ -150,7 +186,9 @@ def chunked_body():
 
 @check
 def connection_is_kept():
-    answer = curl(*AUTH, *JSON, "-d", body("One."), MESSAGES, "--next", "-sv", *AUTH, *JSON, "-d", body("Two."), MESSAGES)
+    answer = curl(
+        *AUTH, *JSON, "-d", body("One."), MESSAGES, "--next", "-sv", *AUTH, *JSON, "-d", body("Two."), MESSAGES
+    )
     assert answer.story.count("Re-using existing connection") == 1, answer.story[-800:]
     assert len(ledger.asked()) == 2
 
@@ -172,7 +210,10 @@ def refusals():
     def refused(status, reason, *arguments, **more):
         answer = curl(*arguments, **more)
         error = answer.json()
-        assert (answer.status, error["type"], error["error"]["details"]["reason"]) == (status, "error", reason), (answer.status, error)
+        assert (answer.status, error["type"], error["error"]["details"]["reason"]) == (status, "error", reason), (
+            answer.status,
+            error,
+        )
         assert error["request_id"] == answer.headers["request-id"] == answer.headers["x-claude-proxy-request-id"]
         assert answer.headers["x-should-retry"] == "false"
 
@@ -198,7 +239,9 @@ def files_both_ways():
         source.write(content)
         source.flush()
         version = ["-H", "anthropic-version: 2023-06-01"]
-        made = curl(*AUTH, *version, "-F", f"file=@{source.name};type=application/octet-stream", f"{GATEWAY}/v1/files").json()
+        made = curl(
+            *AUTH, *version, "-F", f"file=@{source.name};type=application/octet-stream", f"{GATEWAY}/v1/files"
+        ).json()
     stored = [one for one in ledger.control("GET", "/sim/files")["files"] if one["id"] == made["id"]]
     assert stored[0]["sha256"] == hashlib.sha256(content).hexdigest()
     small = curl(*AUTH, *version, "-F", "file=abc;filename=small.txt;type=text/plain", f"{GATEWAY}/v1/files").json()
@@ -210,8 +253,11 @@ def files_both_ways():
 @check
 def batch_results():
     requests = [{"custom_id": f"n{n}", "params": json.loads(body(f"Number {n}?"))} for n in range(3)]
-    batch = f"{MESSAGES}/batches/{curl(*AUTH, *JSON, f'{MESSAGES}/batches', data=json.dumps({'requests': requests})).json()['id']}"
-    done = ledger.eventually("the batch has ended", lambda: (now := curl(*AUTH, *JSON, batch).json())["processing_status"] == "ended" and now)
+    made = curl(*AUTH, *JSON, f"{MESSAGES}/batches", data=json.dumps({"requests": requests})).json()
+    batch = f"{MESSAGES}/batches/{made['id']}"
+    done = ledger.eventually(
+        "the batch has ended", lambda: (now := curl(*AUTH, *JSON, batch).json())["processing_status"] == "ended" and now
+    )
     assert done["results_url"] == f"{batch}/results"
     lines = curl(*AUTH, *JSON, done["results_url"]).body.splitlines()
     assert sorted(json.loads(line)["custom_id"] for line in lines) == ["n0", "n1", "n2"]

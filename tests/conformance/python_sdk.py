@@ -92,7 +92,10 @@ def stream_helper():
 @check
 def raw_stream():
     types = [event.type for event in client().messages.create(**ask("x-sim-output-tokens: 50", stream=True))]
-    assert types[:2] == ["message_start", "content_block_start"] and types[-2:] == ["message_delta", "message_stop"], types
+    assert types[:2] == ["message_start", "content_block_start"] and types[-2:] == [
+        "message_delta",
+        "message_stop",
+    ], types
 
 
 @check
@@ -107,9 +110,11 @@ async def stream_asynchronously():
 @check
 async def fifty_streams_at_once():
     async with asynchronous() as c:
+
         async def one(n):
             async with c.messages.stream(**ask(f"x-sim-text: number {n} {'word ' * n}end")) as stream:
                 return await stream.get_final_message()
+
         messages = await asyncio.gather(*(one(n) for n in range(50)))
     rows = {row["message_id"]: row for row in ledger.asked()}
     for n, message in enumerate(messages):
@@ -163,7 +168,10 @@ def batches():
     c = client()
     requests = [{"custom_id": f"n{n}", "params": ask(f"Number {n}?")} for n in range(3)]
     batch = c.messages.batches.create(requests=requests)
-    done = ledger.eventually("the batch has ended", lambda: (now := c.messages.batches.retrieve(batch.id)).processing_status == "ended" and now)
+    done = ledger.eventually(
+        "the batch has ended",
+        lambda: (now := c.messages.batches.retrieve(batch.id)).processing_status == "ended" and now,
+    )
     assert done.results_url == f"{GATEWAY}/v1/messages/batches/{batch.id}/results"
     results = {one.custom_id: one.result.message.content[0].text for one in c.messages.batches.results(batch.id)}
     assert results == {f"n{n}": c.messages.create(**ask(f"Number {n}?")).content[0].text for n in range(3)}
@@ -206,8 +214,12 @@ def errors_are_their_exceptions():
     assert caught.error.request_id == ledger.only()["request_id"]
     with raises(anthropic.BadRequestError, 400):
         client().messages.create(**ask("Hi.", max_tokens=-1))
-    kinds = {403: anthropic.PermissionDeniedError, 429: anthropic.RateLimitError, 500: anthropic.InternalServerError,
-             529: anthropic.OverloadedError}
+    kinds = {
+        403: anthropic.PermissionDeniedError,
+        429: anthropic.RateLimitError,
+        500: anthropic.InternalServerError,
+        529: anthropic.OverloadedError,
+    }
     for status, kind in kinds.items():
         with raises(kind, status) as caught:
             client().messages.create(**ask("Hi."), extra_headers=fault(f"status={status};retry-after=7"))
@@ -248,14 +260,18 @@ def error_event_after_content():
 @check
 def cut_stream_ends_in_an_error():
     with raises(anthropic.APIStatusError) as caught:
-        for _ in client().messages.create(**ask("x-sim-output-tokens: 200", stream=True), extra_headers=fault("cut-after-events=8")):
+        for _ in client().messages.create(
+            **ask("x-sim-output-tokens: 200", stream=True), extra_headers=fault("cut-after-events=8")
+        ):
             pass
     assert caught.error.body["error"]["details"]["reason"] == "upstream_cut"
 
 
 @check
 def leaving_a_stream_cancels_it():
-    stream = client().messages.create(**ask("x-sim-output-tokens: 5000", stream=True), extra_headers=fault("event-interval=20"))
+    stream = client().messages.create(
+        **ask("x-sim-output-tokens: 5000", stream=True), extra_headers=fault("event-interval=20")
+    )
     next(iter(stream))
     stream.close()
     ledger.eventually("the upstream call was cancelled", lambda: ledger.only()["client_left"])

@@ -6,7 +6,13 @@ import { z } from 'zod';
 import { arm, asked, eventually, gateway, key, model, only_request, run_all } from './checks.mjs';
 
 const provider = (options = {}) => createAnthropic({ baseURL: `${gateway}/v1`, apiKey: key, ...options });
-const ask = (prompt, more = {}) => ({ model: provider(more.provider)(model), prompt, maxRetries: 0, maxOutputTokens: 2000, ...more });
+const ask = (prompt, more = {}) => ({
+  model: provider(more.provider)(model),
+  prompt,
+  maxRetries: 0,
+  maxOutputTokens: 2000,
+  ...more,
+});
 
 function same_usage(usage, row) {
   assert.equal(usage.inputTokens, row.usage.input_tokens);
@@ -20,7 +26,7 @@ const weather = tool({
 });
 
 await run_all({
-  'generateText': async () => {
+  generateText: async () => {
     const result = await generateText(ask('x-sim-text: Grüezi 🙂'));
     assert.equal(result.text, 'Grüezi 🙂');
     assert.equal(result.finishReason, 'stop');
@@ -33,7 +39,7 @@ await run_all({
     const result = await generateText(ask('x-sim-text: token', { provider: { apiKey: undefined, authToken: key } }));
     assert.equal(result.text, 'token');
   },
-  'streamText': async () => {
+  streamText: async () => {
     const result = streamText(ask('x-sim-output-tokens: 150'));
     let text = '';
     for await (const piece of result.textStream) text += piece;
@@ -48,7 +54,9 @@ await run_all({
     assert.deepEqual(texts, wishes);
   },
   'tools, two steps': async () => {
-    const result = await generateText(ask('What is the weather in Bern?', { tools: { weather }, stopWhen: stepCountIs(3) }));
+    const result = await generateText(
+      ask('What is the weather in Bern?', { tools: { weather }, stopWhen: stepCountIs(3) }),
+    );
     assert.equal(result.steps.length, 2);
     assert.equal(result.steps[0].toolResults[0].output.degrees, 21);
     assert.equal(result.finishReason, 'stop');
@@ -63,7 +71,7 @@ await run_all({
     assert.ok(kinds.includes('tool-call') && kinds.includes('tool-result'), kinds.join(' '));
     assert.equal((await result.steps).length, 2);
   },
-  'reasoning': async () => {
+  reasoning: async () => {
     const providerOptions = { anthropic: { thinking: { type: 'enabled', budgetTokens: 1500 } } };
     const result = await generateText(ask('Think.', { providerOptions }));
     assert.ok(result.reasoningText.length > 0);
@@ -71,8 +79,12 @@ await run_all({
     const streamed = streamText(ask('Think.', { providerOptions }));
     assert.equal(await streamed.reasoningText, result.reasoningText);
   },
-  'errors': async () => {
-    const failure = (options) => generateText(ask('Hi.', options)).then(() => assert.fail('no error'), (error) => error);
+  errors: async () => {
+    const failure = (options) =>
+      generateText(ask('Hi.', options)).then(
+        () => assert.fail('no error'),
+        (error) => error,
+      );
     const unauthorised = await failure({ provider: { apiKey: 'sk-cp-wrong' } });
     assert.ok(APICallError.isInstance(unauthorised), String(unauthorised));
     assert.equal(unauthorised.statusCode, 401);
@@ -84,7 +96,7 @@ await run_all({
     const limited = await failure({ headers: { 'x-sim-fault': 'status=429;retry-after=7' } });
     assert.equal(limited.responseHeaders['retry-after'], '7');
   },
-  'retries': async () => {
+  retries: async () => {
     await arm('status=429;retry-after=0');
     const result = await generateText(ask('x-sim-text: again', { maxRetries: 2 }));
     assert.equal(result.text, 'again');
@@ -92,22 +104,30 @@ await run_all({
   },
   'an error event after some content': async () => {
     const kinds = [];
-    const result = streamText(ask('Hi.', { headers: { 'x-sim-fault': 'overload-in-stream=content' }, onError: () => {} }));
+    const result = streamText(
+      ask('Hi.', { headers: { 'x-sim-fault': 'overload-in-stream=content' }, onError: () => {} }),
+    );
     for await (const part of result.fullStream) kinds.push(part.type);
     assert.ok(kinds.includes('text-delta') && kinds.includes('error'), kinds.join(' '));
   },
   'a stream cut upstream': async () => {
     const errors = [];
-    const result = streamText(ask('x-sim-output-tokens: 200', { headers: { 'x-sim-fault': 'cut-after-events=8' }, onError: () => {} }));
+    const result = streamText(
+      ask('x-sim-output-tokens: 200', { headers: { 'x-sim-fault': 'cut-after-events=8' }, onError: () => {} }),
+    );
     for await (const part of result.fullStream) if (part.type === 'error') errors.push(part.error);
     assert.equal(errors.length, 1);
     assert.match(JSON.stringify(errors[0]) + String(errors[0]), /api_error|upstream/);
   },
-  'abort': async () => {
+  abort: async () => {
     const controller = new AbortController();
-    const result = streamText(ask('x-sim-output-tokens: 5000', {
-      headers: { 'x-sim-fault': 'event-interval=20' }, abortSignal: controller.signal, onError: () => {},
-    }));
+    const result = streamText(
+      ask('x-sim-output-tokens: 5000', {
+        headers: { 'x-sim-fault': 'event-interval=20' },
+        abortSignal: controller.signal,
+        onError: () => {},
+      }),
+    );
     for await (const part of result.fullStream) if (part.type === 'text-delta') controller.abort();
     await eventually('the upstream call was cancelled', async () => (await only_request()).client_left);
   },

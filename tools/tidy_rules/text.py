@@ -33,7 +33,8 @@ MACHINE_PATH = re.compile(
 )
 LOCKED_FROM = re.compile(r'"resolved":\s*"(?!https://registry\.npmjs\.org/)([^"]*)"')
 REGISTRY_SETTING = re.compile(
-    r"^\s*(?:(?:@[\w-]+:)?registry|//[^:]*:_\w+|index-url|extra-index-url|proxy|https-proxy)\s*=|--(?:registry|index-url|extra-index-url)\b"
+    r"^\s*(?:(?:@[\w-]+:)?registry|//[^:]*:_\w+|index-url|extra-index-url|proxy|https-proxy)\s*="
+    r"|--(?:registry|index-url|extra-index-url)\b"
 )
 
 SECRETS = re.compile(

@@ -7,8 +7,9 @@ import path from 'node:path';
 import readline from 'node:readline';
 
 const repository = path.resolve(fileURLToPath(import.meta.url), '../../../..');
-const stop_seconds_max = 20;
-const start_seconds_max = 20;
+export const time_scale = Number(process.env.TEST_TIME_SCALE ?? '1');
+const stop_seconds_max = 20 * time_scale;
+const start_seconds_max = 20 * time_scale;
 
 export const upstream_key = 'sk-ant-sim-upstream-0001';
 export const client_key = 'sk-cp-sdk-test-0123456789';

@@ -1,8 +1,13 @@
 // One simulator, one gateway and the SDK under test, shared by the tests of a file, which run one after the other.
 import assert from 'node:assert/strict';
-import { client_key, start_gateway, start_sim, upstream_key } from './processes.mjs';
+import { client_key, start_gateway, start_sim, time_scale, upstream_key } from './processes.mjs';
 
-const settle_seconds_max = 5;
+const settle_seconds_max = 5 * time_scale;
+
+// The SDKs read their environment; whose test this is must not matter.
+for (const name of Object.keys(process.env)) {
+  if (name.startsWith('ANTHROPIC_')) delete process.env[name];
+}
 
 // Polls until `look` returns something true. Only for facts of another process that nobody announces.
 export async function eventually(what, look) {
@@ -32,8 +37,8 @@ class world {
     this.gateway = gateway;
     this.extra = [];
     this.secrets = [client_key, upstream_key];
-    this.requested = [];  // URL of every request that an SDK client of ours made
-    this.seen = 0;        // ledger rows up to this number belong to earlier tests
+    this.requested = []; // URL of every request that an SDK client of ours made
+    this.seen = 0; // ledger rows up to this number belong to earlier tests
   }
 
   client(options = {}) {
@@ -42,7 +47,12 @@ class world {
       return fetch(url, init);
     };
     return new this.sdk.default({
-      apiKey: client_key, baseURL: this.gateway.url, maxRetries: 0, fetch: fetch_and_note, logLevel: 'off', ...options,
+      apiKey: client_key,
+      baseURL: this.gateway.url,
+      maxRetries: 0,
+      fetch: fetch_and_note,
+      logLevel: 'off',
+      ...options,
     });
   }
 
@@ -88,7 +98,8 @@ class world {
     const problems = [];
     const stats = await this.control('GET', '/sim/stats');
     if (stats.strict_violations !== 0) problems.push(`the simulator saw ${stats.strict_violations} strict violations`);
-    for (const one of [...this.extra, this.gateway, this.sim]) await one.stop().catch((error) => problems.push(error.message));
+    for (const one of [...this.extra, this.gateway, this.sim])
+      await one.stop().catch((error) => problems.push(error.message));
     for (const one of [...this.extra, this.gateway]) {
       for (const line of one.lines) {
         if (!is_json_object(line)) problems.push(`a log line is no JSON object: ${line}`);
@@ -117,9 +128,16 @@ export function assert_usage(usage, row) {
   assert.equal(usage.input_tokens, billed.input_tokens, 'input_tokens');
   assert.equal(usage.output_tokens, billed.output_tokens, 'output_tokens');
   assert.equal(usage.cache_read_input_tokens ?? 0, billed.cache_read_input_tokens, 'cache_read_input_tokens');
-  assert.equal(usage.cache_creation_input_tokens ?? 0, billed.cache_creation_input_tokens, 'cache_creation_input_tokens');
+  assert.equal(
+    usage.cache_creation_input_tokens ?? 0,
+    billed.cache_creation_input_tokens,
+    'cache_creation_input_tokens',
+  );
 }
 
 export function text_of(message) {
-  return message.content.filter((block) => block.type === 'text').map((block) => block.text).join('');
+  return message.content
+    .filter((block) => block.type === 'text')
+    .map((block) => block.text)
+    .join('');
 }

@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { eventually } from '../support/world.mjs';
 import { model } from './messages.mjs';
 
-const item = (custom_id, content, more = {}) => ({ custom_id, params: { model, max_tokens: 100, messages: [{ role: 'user', content }], ...more } });
+const item = (custom_id, content, more = {}) => ({
+  custom_id,
+  params: { model, max_tokens: 100, messages: [{ role: 'user', content }], ...more },
+});
 
 // The simulator gives the same prompt the same answer, in a batch or not.
 async function answer_to(client, content) {
@@ -11,7 +14,8 @@ async function answer_to(client, content) {
 }
 
 function assert_through_gateway(world) {
-  for (const { url } of world.requested) assert.ok(url.startsWith(`${world.gateway.url}/`), `${url} leads past the gateway`);
+  for (const { url } of world.requested)
+    assert.ok(url.startsWith(`${world.gateway.url}/`), `${url} leads past the gateway`);
 }
 
 const ended = (client, id) =>
@@ -67,13 +71,19 @@ async function list(world) {
     found.push(one.id);
     if (one.results_url) assert.ok(one.results_url.startsWith(`${world.gateway.url}/v1/messages/batches/`));
   }
-  assert.deepEqual(found.filter((id) => made.includes(id)), made.toReversed());
+  assert.deepEqual(
+    found.filter((id) => made.includes(id)),
+    made.toReversed(),
+  );
   assert.equal(new Set(found).size, found.length);
 }
 
 async function cancel(world) {
   const client = world.client();
-  const created = await client.messages.batches.create({ requests: [item('never', 'Hi.')] }, { headers: { 'x-sim-batch-delay-ms': '600000' } });
+  const created = await client.messages.batches.create(
+    { requests: [item('never', 'Hi.')] },
+    { headers: { 'x-sim-batch-delay-ms': '600000' } },
+  );
   const cancelled = await client.messages.batches.cancel(created.id);
   assert.equal(cancelled.id, created.id);
   assert.equal(cancelled.processing_status, 'canceling');
@@ -82,24 +92,34 @@ async function cancel(world) {
   assert.equal(done.request_counts.canceled, 1);
   const results = [];
   for await (const one of await client.messages.batches.results(created.id)) results.push(one);
-  assert.deepEqual(results.map((one) => [one.custom_id, one.result.type]), [['never', 'canceled']]);
+  assert.deepEqual(
+    results.map((one) => [one.custom_id, one.result.type]),
+    [['never', 'canceled']],
+  );
   assert_through_gateway(world);
 }
 
 async function many(world) {
   const client = world.client();
   const count = 2000;
-  const created = await client.messages.batches.create({ requests: Array.from({ length: count }, (_, n) => item(`item-${n}`, `Number ${n}?`)) });
+  const created = await client.messages.batches.create({
+    requests: Array.from({ length: count }, (_, n) => item(`item-${n}`, `Number ${n}?`)),
+  });
   await ended(client, created.id);
   const answers = new Map();
-  for await (const one of await client.messages.batches.results(created.id)) answers.set(one.custom_id, one.result.message.content[0].text);
+  for await (const one of await client.messages.batches.results(created.id))
+    answers.set(one.custom_id, one.result.message.content[0].text);
   assert.equal(answers.size, count);
-  for (const n of [0, 1, 999, count - 1]) assert.equal(answers.get(`item-${n}`), await answer_to(client, `Number ${n}?`));
+  for (const n of [0, 1, 999, count - 1])
+    assert.equal(answers.get(`item-${n}`), await answer_to(client, `Number ${n}?`));
 }
 
 async function too_early(world) {
   const client = world.client();
-  const created = await client.messages.batches.create({ requests: [item('later', 'Hi.')] }, { headers: { 'x-sim-batch-delay-ms': '600000' } });
+  const created = await client.messages.batches.create(
+    { requests: [item('later', 'Hi.')] },
+    { headers: { 'x-sim-batch-delay-ms': '600000' } },
+  );
   await assert.rejects(client.messages.batches.results(created.id), /results_url/);
   await assert.rejects(client.messages.batches.delete(created.id), world.sdk.BadRequestError);
   await client.messages.batches.cancel(created.id);
@@ -107,10 +127,17 @@ async function too_early(world) {
 
 async function beta(world) {
   const client = world.client();
-  const created = await client.beta.messages.batches.create({ requests: [item('b', 'Beta?')], betas: ['made-up-2026-01-01'] });
-  await eventually('the batch has ended', async () => (await client.beta.messages.batches.retrieve(created.id)).processing_status === 'ended');
+  const created = await client.beta.messages.batches.create({
+    requests: [item('b', 'Beta?')],
+    betas: ['made-up-2026-01-01'],
+  });
+  await eventually(
+    'the batch has ended',
+    async () => (await client.beta.messages.batches.retrieve(created.id)).processing_status === 'ended',
+  );
   const results = [];
-  for await (const one of await client.beta.messages.batches.results(created.id)) results.push(one.result.message.content[0].text);
+  for await (const one of await client.beta.messages.batches.results(created.id))
+    results.push(one.result.message.content[0].text);
   assert.deepEqual(results, [await answer_to(client, 'Beta?')]);
   assert_through_gateway(world);
   const creating = (await world.asked()).find((row) => row.method === 'POST');

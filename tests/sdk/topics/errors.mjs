@@ -33,7 +33,10 @@ async function wrong_key(world) {
 }
 
 async function unknown_model(world) {
-  const error = await refused(world.client({ maxRetries: 2 }).messages.create(ask('Hi.', { model: 'claude-nobody' })), 404);
+  const error = await refused(
+    world.client({ maxRetries: 2 }).messages.create(ask('Hi.', { model: 'claude-nobody' })),
+    404,
+  );
   assert.ok(error instanceof world.sdk.NotFoundError);
   is_envelope(error, 'not_found_error');
   assert.equal(error.error.error.message, 'model: claude-nobody');
@@ -67,7 +70,7 @@ async function streamed_refusal(world) {
 
 async function statuses(world) {
   const { sdk } = world;
-  // Major 0 has no classes of its own for 402, 413, 504 and 529: those are an APIError, above 499 an InternalServerError.
+  // Major 0 has no classes for 402, 413, 504 and 529: those are an APIError, above 499 an InternalServerError.
   const expected = [
     [402, 'billing_error', sdk.PaymentRequiredError ?? sdk.APIError],
     [403, 'permission_error', sdk.PermissionDeniedError],
@@ -87,7 +90,7 @@ async function statuses(world) {
       is_envelope(error, type);
       assert.equal(error.headers.get('retry-after'), '7');
       const row = await world.only_request();
-      assert.equal(error.requestID, row.request_id, 'the upstream\'s request id');
+      assert.equal(error.requestID, row.request_id, "the upstream's request id");
       assert.equal(row.status, status);
     }
   }
@@ -126,7 +129,7 @@ async function not_built_yet(world) {
 
 export const errors = [
   ['a wrong key is ours to refuse', wrong_key],
-  ['an unknown model is 404, in the upstream\'s words', unknown_model],
+  ["an unknown model is 404, in the upstream's words", unknown_model],
   ['invalid requests are 400', invalid_request],
   ['a request without a model is 400', missing_model],
   ['a refusal of a stream is a plain error', streamed_refusal],

@@ -37,10 +37,17 @@ async function life(world) {
 async function list(world) {
   for (const files of namespaces(world.client())) {
     const made = [];
-    for (let n = 0; n < 5; ++n) made.push((await files.upload({ file: await world.sdk.toFile(Buffer.from(`${n}`), `${n}.txt`, { type: 'text/plain' }) })).id);
+    for (let n = 0; n < 5; ++n)
+      made.push(
+        (await files.upload({ file: await world.sdk.toFile(Buffer.from(`${n}`), `${n}.txt`, { type: 'text/plain' }) }))
+          .id,
+      );
     const found = [];
     for await (const one of files.list({ limit: 2 })) found.push(one.id);
-    assert.deepEqual(found.filter((id) => made.includes(id)), made.toReversed());
+    assert.deepEqual(
+      found.filter((id) => made.includes(id)),
+      made.toReversed(),
+    );
     for (const id of made) await files.delete(id);
   }
 }
@@ -52,7 +59,9 @@ async function from_disk(world) {
     const bytes = randomFillSync(Buffer.alloc(8 << 20));
     const name = path.join(folder, 'eight.bin');
     writeFileSync(name, bytes);
-    const uploaded = await world.client().beta.files.upload({ file: createReadStream(name), betas: ['files-api-2025-04-14'] });
+    const uploaded = await world
+      .client()
+      .beta.files.upload({ file: createReadStream(name), betas: ['files-api-2025-04-14'] });
     assert.equal(uploaded.size_bytes, bytes.length);
     assert.equal((await stored(world, uploaded.id)).sha256, sha256(bytes));
     const [row] = await world.asked();
@@ -66,7 +75,7 @@ async function unicode_name(world) {
   const file = await world.sdk.toFile(Buffer.from('ü'), 'Zürich 東京.txt', { type: 'text/plain' });
   const uploaded = await world.client().files.upload({ file });
   assert.equal(uploaded.filename, 'Zürich 東京.txt');
-  assert.equal((await (await world.client().files.download(uploaded.id)).text()), 'ü');
+  assert.equal(await (await world.client().files.download(uploaded.id)).text(), 'ü');
 }
 
 async function unknown(world) {

@@ -4,12 +4,21 @@ import { client_key } from '../support/processes.mjs';
 import { assert_usage, eventually, text_of } from '../support/world.mjs';
 
 export const model = 'claude-opus-5';
-export const ask = (content, more = {}) => ({ model, max_tokens: 1000, messages: [{ role: 'user', content }], ...more });
+export const ask = (content, more = {}) => ({
+  model,
+  max_tokens: 1000,
+  messages: [{ role: 'user', content }],
+  ...more,
+});
 
 export const weather_tool = {
   name: 'get_weather',
   description: 'The weather in a town.',
-  input_schema: { type: 'object', properties: { town: { type: 'string' }, days: { type: 'integer' } }, required: ['town'] },
+  input_schema: {
+    type: 'object',
+    properties: { town: { type: 'string' }, days: { type: 'integer' } },
+    required: ['town'],
+  },
 };
 
 async function create(world) {
@@ -22,7 +31,7 @@ async function create(world) {
   const row = await world.only_request();
   assert.equal(row.message_id, message.id);
   assert.equal(message._request_id, row.request_id);
-  assert.equal(row.key_suffix, 'm-0001', 'the upstream credential, not the caller\'s key');
+  assert.equal(row.key_suffix, 'm-0001', "the upstream credential, not the caller's key");
   assert_usage(message.usage, row);
 }
 
@@ -60,7 +69,8 @@ async function tool_round_trip(world) {
   assert.equal(typeof call.input.days, 'number');
   const result = { type: 'tool_result', tool_use_id: call.id, content: '21 °C, föhn' };
   const second = await client.messages.create({
-    ...options, messages: [question, { role: 'assistant', content: first.content }, { role: 'user', content: [result] }],
+    ...options,
+    messages: [question, { role: 'assistant', content: first.content }, { role: 'user', content: [result] }],
   });
   assert.equal(second.stop_reason, 'end_turn');
   const rows = await world.asked();
@@ -82,17 +92,28 @@ async function thinking(world) {
   assert.ok(row.usage.output_tokens_details.thinking_tokens > 0);
   assert_usage(message.usage, row);
   // The signature goes back as it came: the body on the wire, which the gateway passed on whole, contains it.
-  const follow_up = { ...body, messages: [...body.messages, { role: 'assistant', content: message.content }, { role: 'user', content: 'And?' }] };
+  const follow_up = {
+    ...body,
+    messages: [...body.messages, { role: 'assistant', content: message.content }, { role: 'user', content: 'And?' }],
+  };
   await client.messages.create(follow_up);
   const sent = world.requested.at(-1).body;
   assert.ok(sent.includes(JSON.stringify(thought.signature)));
-  const second = await eventually('the second row knows its size', async () => (await world.asked()).find((one) => one.seq > row.seq && one.request_bytes > 0));
+  const second = await eventually('the second row knows its size', async () =>
+    (await world.asked()).find((one) => one.seq > row.seq && one.request_bytes > 0),
+  );
   assert.equal(second.request_bytes, Buffer.byteLength(sent));
 }
 
 async function prompt_cache(world) {
   const client = world.client();
-  const system = [{ type: 'text', text: `One of a kind ${world.major} ${'lorem ipsum '.repeat(2000)}`, cache_control: { type: 'ephemeral' } }];
+  const system = [
+    {
+      type: 'text',
+      text: `One of a kind ${world.major} ${'lorem ipsum '.repeat(2000)}`,
+      cache_control: { type: 'ephemeral' },
+    },
+  ];
   const written = await client.messages.create(ask('One.', { system }));
   const read = await client.messages.create(ask('Two.', { system }));
   assert.ok(written.usage.cache_creation_input_tokens > 1024);
@@ -109,7 +130,10 @@ async function count_tokens(world) {
   const message = await client.messages.create({ ...body, max_tokens: 100 });
   assert.equal(counted.input_tokens, message.usage.input_tokens);
   const rows = await world.asked();
-  assert.deepEqual(rows.map((row) => row.path), ['/v1/messages/count_tokens', '/v1/messages']);
+  assert.deepEqual(
+    rows.map((row) => row.path),
+    ['/v1/messages/count_tokens', '/v1/messages'],
+  );
   assert.equal(rows[0].usage.input_tokens, 0, 'counting is free');
 }
 
@@ -117,7 +141,9 @@ async function unicode(world) {
   const text = 'Grüezi 🙂 日本語 — “quotes” "plain" \\back\\ \u00a0\u2028 عربى 👩‍👩‍👧‍👦 end';
   const message = await world.client().messages.create(ask(`Räksmörgås 🦐\nx-sim-text: ${text}`));
   assert.equal(text_of(message), text);
-  const row = await eventually('the row knows its size', async () => (await world.asked()).find((one) => one.request_bytes > 0));
+  const row = await eventually('the row knows its size', async () =>
+    (await world.asked()).find((one) => one.request_bytes > 0),
+  );
   assert.equal(row.request_bytes, Buffer.byteLength(world.requested.at(-1).body));
 }
 
@@ -125,7 +151,9 @@ async function large_prompt(world) {
   const block = 'The quick brown fox – schnell und braun – jumps over the lazy dog. ';
   const content = block.repeat(Math.ceil((5 << 20) / Buffer.byteLength(block)));
   const message = await world.client().messages.create(ask(content));
-  const row = await eventually('the row knows its size', async () => (await world.asked()).find((one) => one.request_bytes > 0));
+  const row = await eventually('the row knows its size', async () =>
+    (await world.asked()).find((one) => one.request_bytes > 0),
+  );
   assert.equal(row.request_bytes, Buffer.byteLength(world.requested.at(-1).body));
   assert.ok(row.request_bytes > 5 << 20);
   assert.ok(message.usage.input_tokens > 500_000);
@@ -133,7 +161,9 @@ async function large_prompt(world) {
 }
 
 async function large_answer(world) {
-  const message = await world.client().messages.create(ask('Much.\nx-sim-output-tokens: 100000', { max_tokens: 100_000 }), { timeout: 30_000 });
+  const message = await world
+    .client()
+    .messages.create(ask('Much.\nx-sim-output-tokens: 100000', { max_tokens: 100_000 }), { timeout: 30_000 });
   const row = await world.only_request();
   assert.equal(row.usage.output_tokens, 100_000);
   assert_usage(message.usage, row);

@@ -7,7 +7,13 @@ import { client_key, upstream_key } from '../support/processes.mjs';
 import { ask } from './messages.mjs';
 
 const answer = JSON.stringify({
-  id: 'msg_1', type: 'message', role: 'assistant', model: 'm', content: [], stop_reason: 'end_turn', stop_sequence: null,
+  id: 'msg_1',
+  type: 'message',
+  role: 'assistant',
+  model: 'm',
+  content: [],
+  stop_reason: 'end_turn',
+  stop_sequence: null,
   usage: { input_tokens: 1, output_tokens: 1 },
 });
 
@@ -44,8 +50,14 @@ async function beta_namespace(world) {
 
 async function unchanged(world) {
   await with_recorder(world, async (client, seen) => {
-    const body = ask('Grüezi 🙂 \u2028 "quoted"', { metadata: { user_id: 'u-1' }, an_unknown_field: [1, 2.5, null, { deep: '…' }] });
-    await client.messages.create(body, { headers: { 'x-own': 'kept', 'anthropic-beta': 'a,b' }, query: { page: 'a b&c', plus: '+' } });
+    const body = ask('Grüezi 🙂 \u2028 "quoted"', {
+      metadata: { user_id: 'u-1' },
+      an_unknown_field: [1, 2.5, null, { deep: '…' }],
+    });
+    await client.messages.create(body, {
+      headers: { 'x-own': 'kept', 'anthropic-beta': 'a,b' },
+      query: { page: 'a b&c', plus: '+' },
+    });
     const sent = world.requested.at(-1);
     const { method, url, headers, raw, body: received } = seen[0];
     assert.equal(method, 'POST');
@@ -57,7 +69,7 @@ async function unchanged(world) {
     assert.equal(headers['x-stainless-lang'], 'js');
     assert.equal(headers['accept-encoding'], 'identity');
     const all = raw.join('\n');
-    assert.ok(!all.includes(client_key), 'the caller\'s key stays here');
+    assert.ok(!all.includes(client_key), "the caller's key stays here");
     assert.equal(all.split(upstream_key).length, 2, 'one upstream credential');
   });
 }
@@ -90,7 +102,10 @@ async function keep_alive(world) {
     const after = await world.control('GET', '/sim/stats');
     assert.ok(opened <= 1, `${opened} connections of the SDK for 30 requests`);
     // The control requests of the tests themselves may have opened one.
-    assert.ok(after.connections_accepted - before.connections_accepted <= 2, 'the gateway keeps its upstream connections');
+    assert.ok(
+      after.connections_accepted - before.connections_accepted <= 2,
+      'the gateway keeps its upstream connections',
+    );
     assert.equal((await world.asked()).length, 31);
   } finally {
     diagnostics.unsubscribe('undici:client:connected', count);

@@ -18,7 +18,10 @@ async function one_failure(world) {
       const rows = await world.asked();
       assert.equal(rows.length, 2, `${fault}: the gateway added no attempts of its own`);
       assert.deepEqual(retry_counts(rows), ['0', '1']);
-      assert.deepEqual(rows.map((row) => row.complete), [true, true]);
+      assert.deepEqual(
+        rows.map((row) => row.complete),
+        [true, true],
+      );
       assert.equal(rows[1].message_id, message.id);
     }
   }

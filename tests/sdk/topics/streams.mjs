@@ -62,7 +62,10 @@ async function same_as_whole(world) {
   const client = world.client();
   const whole = await client.messages.create(ask('The same question gives the same answer.'));
   const streamed = await client.messages.stream(ask('The same question gives the same answer.')).finalMessage();
-  assert.deepEqual(streamed.content.map((block) => block.text), whole.content.map((block) => block.text));
+  assert.deepEqual(
+    streamed.content.map((block) => block.text),
+    whole.content.map((block) => block.text),
+  );
   assert.equal(streamed.stop_reason, whole.stop_reason);
 }
 
@@ -116,7 +119,9 @@ async function split_bytes(world) {
 }
 
 async function odd_events(world) {
-  const client = world.client({ defaultHeaders: { 'x-sim-fault': 'unknown-events,trailing-spaces,crlf', 'x-sim-pings': '5' } });
+  const client = world.client({
+    defaultHeaders: { 'x-sim-fault': 'unknown-events,trailing-spaces,crlf', 'x-sim-pings': '5' },
+  });
   const stream = await client.messages.create(ask('Odd.\nx-sim-text: still understood', { stream: true }));
   let text = '';
   const types = new Set();
@@ -134,7 +139,9 @@ async function parallel(world) {
   const client = world.client();
   const count = 50;
   const wishes = Array.from({ length: count }, (_, n) => `Stream number ${n} says: ${`${n} `.repeat(100)}`.trim());
-  const messages = await Promise.all(wishes.map((text) => client.messages.stream(ask(`x-sim-text: ${text}`)).finalMessage()));
+  const messages = await Promise.all(
+    wishes.map((text) => client.messages.stream(ask(`x-sim-text: ${text}`)).finalMessage()),
+  );
   const rows = new Map((await world.asked()).map((row) => [row.message_id, row]));
   assert.equal(rows.size, count);
   messages.forEach((message, n) => {
@@ -146,7 +153,9 @@ async function parallel(world) {
 async function paced_parallel(world) {
   const client = world.client({ defaultHeaders: { 'x-sim-fault': 'event-interval=5' } });
   const wishes = Array.from({ length: 50 }, (_, n) => `paced ${n} ${'word '.repeat(10 + n)}`.trim());
-  const messages = await Promise.all(wishes.map((text) => client.messages.stream(ask(`x-sim-text: ${text}`)).finalMessage()));
+  const messages = await Promise.all(
+    wishes.map((text) => client.messages.stream(ask(`x-sim-text: ${text}`)).finalMessage()),
+  );
   assert.deepEqual(messages.map(text_of), wishes);
   assert.ok((await world.asked()).every((row) => row.complete));
 }
@@ -165,7 +174,10 @@ async function flushed(world) {
 }
 
 async function our_pings(world) {
-  const gateway = await world.another_gateway({ CLAUDE_PROXY_PING_INTERVAL: '50ms', CLAUDE_PROXY_PREAMBLE_HOLD: '50ms' });
+  const gateway = await world.another_gateway({
+    CLAUDE_PROXY_PING_INTERVAL: '50ms',
+    CLAUDE_PROXY_PREAMBLE_HOLD: '50ms',
+  });
   const pings = [];
   // The SDKs swallow pings, so the bytes are read on their way to the SDK.
   const watching = async (url, init) => {
@@ -174,7 +186,11 @@ async function our_pings(world) {
     pings.push(new Response(right).text().then((text) => text.match(/^event: ping$/gm)?.length ?? 0));
     return new Response(left, { status: answer.status, headers: answer.headers });
   };
-  const client = world.client({ baseURL: gateway.url, fetch: watching, defaultHeaders: { 'x-sim-fault': 'event-interval=400' } });
+  const client = world.client({
+    baseURL: gateway.url,
+    fetch: watching,
+    defaultHeaders: { 'x-sim-fault': 'event-interval=400' },
+  });
   const message = await client.messages.stream(ask('x-sim-text: a b')).finalMessage();
   assert.equal(text_of(message), 'a b');
   assert.ok((await pings[0]) > 4, 'more pings than the one of the simulator');

@@ -4,15 +4,21 @@ import { assert_usage, eventually, text_of } from '../support/world.mjs';
 import { refused } from './errors.mjs';
 import { ask } from './messages.mjs';
 
-const endless = (headers = {}) => ({ headers: { 'x-sim-fault': 'event-interval=20', 'x-sim-event-tokens': '1', ...headers } });
+const endless = (headers = {}) => ({
+  headers: { 'x-sim-fault': 'event-interval=20', 'x-sim-event-tokens': '1', ...headers },
+});
 
 const departure = (world) =>
   eventually('the upstream request was cancelled', async () => (await world.asked()).find((row) => row.client_left));
 
 async function abort_iteration(world) {
   const controller = new AbortController();
-  const stream = await world.client().messages.create(
-    ask('Endless.\nx-sim-output-tokens: 1000', { stream: true }), { ...endless(), signal: controller.signal });
+  const stream = await world
+    .client()
+    .messages.create(ask('Endless.\nx-sim-output-tokens: 1000', { stream: true }), {
+      ...endless(),
+      signal: controller.signal,
+    });
   let deltas = 0;
   for await (const event of stream) {
     if (event.type === 'content_block_delta' && ++deltas === 5) controller.abort();
@@ -32,7 +38,9 @@ async function abort_helper(world) {
 }
 
 async function leave_loop(world) {
-  const stream = await world.client().messages.create(ask('Endless.\nx-sim-output-tokens: 1000', { stream: true }), endless());
+  const stream = await world
+    .client()
+    .messages.create(ask('Endless.\nx-sim-output-tokens: 1000', { stream: true }), endless());
   for await (const event of stream) {
     if (event.type === 'content_block_delta') break;
   }
@@ -41,7 +49,9 @@ async function leave_loop(world) {
 
 async function abort_whole(world) {
   const controller = new AbortController();
-  const call = world.client().messages.create(ask('Slow.'), { headers: { 'x-sim-fault': 'slow-head=30000' }, signal: controller.signal });
+  const call = world
+    .client()
+    .messages.create(ask('Slow.'), { headers: { 'x-sim-fault': 'slow-head=30000' }, signal: controller.signal });
   await eventually('the request is upstream', async () => (await world.asked()).length === 1);
   controller.abort();
   await assert.rejects(call, world.sdk.APIUserAbortError);
@@ -60,7 +70,10 @@ async function timeout_retried(world) {
   const message = await world.client({ timeout: 500, maxRetries: 1 }).messages.create(ask('x-sim-text: in time'));
   assert.equal(text_of(message), 'in time');
   await departure(world);
-  assert.deepEqual((await world.asked()).map((row) => row.headers['x-stainless-retry-count']), ['0', '1']);
+  assert.deepEqual(
+    (await world.asked()).map((row) => row.headers['x-stainless-retry-count']),
+    ['0', '1'],
+  );
 }
 
 // Reads a stream until it fails. Returns the text so far and the failure.
@@ -83,15 +96,22 @@ async function error_event(world) {
   assert.ok(error instanceof world.sdk.APIError);
   assert.equal(error.error.error.type, 'overloaded_error');
   const row = await world.only_request();
-  assert.equal(error.error.request_id, row.request_id, 'the upstream\'s own event');
+  assert.equal(error.error.request_id, row.request_id, "the upstream's own event");
   assert.equal(error.requestID, row.request_id);
 }
 
 async function cut(world) {
-  for (const fault of ['cut-after-events=8', 'cut-after-events=8,rst', 'cut-at-byte=1500', 'clean-eof-after-events=8']) {
+  for (const fault of [
+    'cut-after-events=8',
+    'cut-after-events=8,rst',
+    'cut-at-byte=1500',
+    'clean-eof-after-events=8',
+  ]) {
     await world.begin();
     const client = world.client({ defaultHeaders: { 'x-sim-fault': fault, 'x-sim-event-tokens': '1' } });
-    const { text, error } = await read_until_failure(await client.messages.create(ask('Cut.\nx-sim-output-tokens: 100', { stream: true })));
+    const { text, error } = await read_until_failure(
+      await client.messages.create(ask('Cut.\nx-sim-output-tokens: 100', { stream: true })),
+    );
     assert.ok(text.length > 0, fault);
     // Not a broken connection but an error event, so the SDK knows that the API spoke.
     assert.ok(error instanceof world.sdk.APIError, `${fault}: ${error.stack}`);
@@ -109,9 +129,17 @@ async function malformed(world) {
 }
 
 async function stall(world) {
-  const gateway = await world.another_gateway({ CLAUDE_PROXY_UPSTREAM_IDLE_TIMEOUT: '300ms', CLAUDE_PROXY_PING_INTERVAL: '100ms' });
-  const client = world.client({ baseURL: gateway.url, defaultHeaders: { 'x-sim-fault': 'stall-after-events=8', 'x-sim-event-tokens': '1' } });
-  const { text, error } = await read_until_failure(await client.messages.create(ask('Stall.\nx-sim-output-tokens: 100', { stream: true })));
+  const gateway = await world.another_gateway({
+    CLAUDE_PROXY_UPSTREAM_IDLE_TIMEOUT: '300ms',
+    CLAUDE_PROXY_PING_INTERVAL: '100ms',
+  });
+  const client = world.client({
+    baseURL: gateway.url,
+    defaultHeaders: { 'x-sim-fault': 'stall-after-events=8', 'x-sim-event-tokens': '1' },
+  });
+  const { text, error } = await read_until_failure(
+    await client.messages.create(ask('Stall.\nx-sim-output-tokens: 100', { stream: true })),
+  );
   assert.ok(text.length > 0);
   assert.equal(error.error.error.type, 'timeout_error');
   assert.equal(error.error.error.details.reason, 'upstream_idle_timeout');
@@ -151,11 +179,11 @@ export const trouble = [
   ['the caller aborts the helper', abort_helper],
   ['the caller leaves the loop', leave_loop],
   ['the caller aborts a whole answer', abort_whole],
-  ['the SDK\'s own timeout', timeout],
+  ["the SDK's own timeout", timeout],
   ['a timeout and a retry', timeout_retried],
   ['an error event after some content', error_event],
   ['the upstream breaks off', cut],
-  ['the upstream\'s framing is broken before any content', malformed],
+  ["the upstream's framing is broken before any content", malformed],
   ['the upstream goes silent', stall],
   ['no answer head in time', head_timeout],
   ['nobody listens upstream', nobody_upstream],
