@@ -35,7 +35,7 @@ std::string block_json(const content_block& block, bool shows_thinking) {
         case block_kind::text:
             break;
     }
-    return fmt::format(R"({{"type":"text","text":{},"citations":null}})", quote(block.text));
+    return fmt::format(R"({{"type":"text","text":{}}})", quote(block.text));
 }
 
 std::string whole_json(const message_facts& facts, std::string_view content, std::string_view stop_reason,

@@ -24,12 +24,14 @@ struct scrape {
 
 }  // namespace
 
-net::task<void> front::answer(http::connection& client, bool head_only, int status, std::string_view type, std::string_view body) {
+net::task<void> front::answer(http::connection& client, bool head_only, int status, std::string_view type,
+                              std::string_view body) {
     const bool keep = client.will_keep_alive();
     if (!keep) client.close_after_this();
-    const std::string text = fmt::format(
-        "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\n{}\r\n{}", status,
-        http::reason_of(status), type, body.size(), keep ? "" : "connection: close\r\n", head_only ? std::string_view() : body);
+    const std::string text =
+        fmt::format("HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\n{}\r\n{}",
+                    status, http::reason_of(status), type, body.size(), keep ? "" : "connection: close\r\n",
+                    head_only ? std::string_view() : body);
     const auto sent = co_await client.write(text);
     if (!sent) client.close_after_this();
 }

@@ -20,7 +20,8 @@ public:
     void on_accept_failure(const std::string& reason) override;
 
 private:
-    net::task<void> answer(http::connection& client, bool head_only, int status, std::string_view type, std::string_view body);
+    net::task<void> answer(http::connection& client, bool head_only, int status, std::string_view type,
+                           std::string_view body);
     net::task<std::string> metrics(http::connection& client);
 
     telemetry::hub& hub_;

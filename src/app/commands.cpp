@@ -14,10 +14,12 @@ namespace app {
 namespace {
 
 std::string settings_help() {
-    std::string text = "Settings come from the environment, `.env` in the working directory and the YAML file of\n"
-                       "CLAUDE_PROXY_CONFIG, in this order of precedence:\n\n";
+    std::string text =
+        "Settings come from the environment, `.env` in the working directory and the YAML file of\n"
+        "CLAUDE_PROXY_CONFIG, in this order of precedence:\n\n";
     for (const auto& setting : config::all_settings()) {
-        text += fmt::format("  {} (default: {})\n      {}\n", setting.name, setting.value.empty() ? "-" : setting.value, setting.meaning);
+        text += fmt::format("  {} (default: {})\n      {}\n", setting.name, setting.value.empty() ? "-" : setting.value,
+                            setting.meaning);
     }
     return text;
 }
@@ -51,7 +53,8 @@ int run_command(int argc, char** argv) {
     serve_word->footer(settings_help());
 
     bool json = false;
-    CLI::App* const doctor_word = app.add_subcommand("doctor", "Check settings, ports, limits, DNS, TLS and the upstream credential");
+    CLI::App* const doctor_word =
+        app.add_subcommand("doctor", "Check settings, ports, limits, DNS, TLS and the upstream credential");
     doctor_word->add_flag("--json", json, "Print the checks as JSON");
 
     CLI::App* const version_word = app.add_subcommand("version", "Print the version");

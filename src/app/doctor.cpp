@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <ctime>
 #include <fstream>
@@ -43,7 +45,9 @@ struct check {
 };
 using checks = std::vector<check>;
 
-// --- A blocking connection with a deadline: connect, perhaps TLS, one request, one answer.
+constexpr std::string_view certificate_refused = "the certificate is refused";
+
+// A blocking connection with a deadline: connect, perhaps TLS, one request, one answer.
 
 class probe {
 public:
@@ -62,7 +66,8 @@ public:
             if (fd_ >= 0) close(fd_);
             fd_ = socket(where.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
             if (fd_ < 0) return std::unexpected(std::string(std::strerror(errno)));
-            int problem = ::connect(fd_, reinterpret_cast<const sockaddr*>(&where.address), where.size) == 0 ? 0 : errno;
+            int problem =
+                ::connect(fd_, reinterpret_cast<const sockaddr*>(&where.address), where.size) == 0 ? 0 : errno;
             if (problem == EINPROGRESS) {
                 if (!wait(POLLOUT)) return std::unexpected("no answer in time");
                 socklen_t size = sizeof problem;
@@ -89,7 +94,8 @@ public:
             const long verified = SSL_get_verify_result(tls_.get());
             if (verified != X509_V_OK) {
                 ERR_clear_error();
-                return std::unexpected(fmt::format("the certificate is refused: {}", X509_verify_cert_error_string(verified)));
+                return std::unexpected(
+                    fmt::format("{}: {}", certificate_refused, X509_verify_cert_error_string(verified)));
             }
             return std::unexpected(net::tls_error_text());
         }
@@ -133,17 +139,20 @@ private:
             short wanted = writing ? POLLOUT : POLLIN;
             if (tls_) {
                 ERR_clear_error();
-                const int done = writing ? SSL_write_ex(tls_.get(), data, size, &moved) : SSL_read_ex(tls_.get(), data, size, &moved);
+                const int done = writing ? SSL_write_ex(tls_.get(), data, size, &moved)
+                                         : SSL_read_ex(tls_.get(), data, size, &moved);
                 if (done == 1) return false;
                 const int why = SSL_get_error(tls_.get(), done);
                 if (why == SSL_ERROR_ZERO_RETURN) return true;
-                if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) return std::unexpected(net::tls_error_text());
+                if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
+                    return std::unexpected(net::tls_error_text());
                 wanted = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
             } else {
                 const ssize_t count = writing ? send(fd_, data, size, MSG_NOSIGNAL) : recv(fd_, data, size, 0);
                 if (count > 0) moved = static_cast<std::size_t>(count);
                 if (count >= 0) return count == 0;
-                if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return std::unexpected(std::string(std::strerror(errno)));
+                if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+                    return std::unexpected(std::string(std::strerror(errno)));
             }
             if (!wait(wanted)) return std::unexpected("no answer in time");
         }
@@ -156,8 +165,11 @@ private:
 
 int status_of(std::string_view answer) {
     constexpr std::size_t version_bytes = 9;  // "HTTP/1.1 "
-    if (!answer.starts_with("HTTP/1.") || answer.size() < version_bytes + 3) return 0;
-    return std::atoi(std::string(answer.substr(version_bytes, 3)).c_str());
+    int status = 0;
+    if (answer.starts_with("HTTP/1.") && answer.size() > version_bytes) {
+        std::from_chars(answer.data() + version_bytes, answer.data() + answer.size(), status);
+    }
+    return status;
 }
 
 std::string_view header_of(std::string_view answer, std::string_view name_lower) {
@@ -181,7 +193,7 @@ std::string text_of(const config::address& where) {
                                                      : fmt::format("[{}]:{}", where.host, where.port);
 }
 
-// --- This machine.
+// This machine.
 
 check check_open_files(const config::settings& settings) {
     constexpr std::uint64_t reserve = 256;  // listeners, logs, libraries, the pool's first connections
@@ -193,30 +205,38 @@ check check_open_files(const config::settings& settings) {
         return {"open_files", result::ok, fmt::format("{} may be open, {} are enough", allowed, needed)};
     }
     return {"open_files", result::warn,
-            fmt::format("{} may be open, but CLAUDE_PROXY_CONNECTIONS_MAX={} can need {}", allowed, settings.server.connections_max, needed),
-            fmt::format("raise the hard limit (ulimit -Hn {0}, LimitNOFILE={0}) or lower CLAUDE_PROXY_CONNECTIONS_MAX", needed)};
+            fmt::format("{} may be open, but CLAUDE_PROXY_CONNECTIONS_MAX={} can need {}", allowed,
+                        settings.server.connections_max, needed),
+            fmt::format("raise the hard limit (ulimit -Hn {0}, LimitNOFILE={0}) or lower CLAUDE_PROXY_CONNECTIONS_MAX",
+                        needed)};
 }
 
-std::uint64_t first_number(const char* path, std::string_view behind) {
+// The word of a file that follows another one (or the first word), as a number; 0 when it is none.
+std::uint64_t number_in(const char* path, std::string_view behind) {
     std::ifstream file(path);
     for (std::string word; file >> word;) {
         if (!behind.empty() && word != behind) continue;
         if (!behind.empty()) file >> word;
-        return std::strtoull(word.c_str(), nullptr, 10);
+        std::uint64_t number = 0;
+        std::from_chars(word.data(), word.data() + word.size(), number);
+        return number;
     }
     return 0;
 }
 
 check check_memory(const config::settings& settings) {
     constexpr std::uint64_t mib = 1 << 20, connection_bytes = 12 * 1024;
-    std::uint64_t available = first_number("/proc/meminfo", "MemAvailable:") * 1024;
-    const std::uint64_t group_limit = first_number("/sys/fs/cgroup/memory.max", {});  // 0 for "max" and when there is none
+    std::uint64_t available = number_in("/proc/meminfo", "MemAvailable:") * 1024;
+    const std::uint64_t group_limit = number_in("/sys/fs/cgroup/memory.max", {});  // 0 for "max" and when there is none
     if (group_limit != 0) available = std::min(available, group_limit);
-    const std::uint64_t worst = settings.server.in_flight_bytes_max + settings.server.connections_max * connection_bytes;
-    const std::string text = fmt::format("{} MiB are available, {} MiB may be needed at the limits", available / mib, worst / mib);
+    const std::uint64_t worst =
+        settings.server.in_flight_bytes_max + settings.server.connections_max * connection_bytes;
+    const std::string text =
+        fmt::format("{} MiB are available, {} MiB may be needed at the limits", available / mib, worst / mib);
     if (available == 0) return {"memory", result::warn, "cannot be read from /proc/meminfo", "mount /proc"};
     if (available >= worst) return {"memory", result::ok, text};
-    return {"memory", result::warn, text, "lower CLAUDE_PROXY_IN_FLIGHT_BYTES_MAX or CLAUDE_PROXY_CONNECTIONS_MAX, or add memory"};
+    return {"memory", result::warn, text,
+            "lower CLAUDE_PROXY_IN_FLIGHT_BYTES_MAX or CLAUDE_PROXY_CONNECTIONS_MAX, or add memory"};
 }
 
 // Whether one of us answers at a listener's address, with or without TLS.
@@ -237,7 +257,8 @@ bool answers_as_claude_proxy(const config::address& where, bool tls, millisecond
     return answer && status_of(*answer) == 200 && answer->find("\"status\":\"ok\"") != std::string::npos;
 }
 
-check check_listener(std::string_view name, std::string_view setting, const config::address& where, bool tls, milliseconds at_most) {
+check check_listener(std::string_view name, std::string_view setting, const config::address& where, bool tls,
+                     milliseconds at_most) {
     const std::string address = text_of(where);
     try {
         close(http::bind_listener(where.host, where.port, false));
@@ -266,24 +287,28 @@ check check_certificate(const config::settings& settings) {
     try {
         net::server_context(settings.tls_cert_file, settings.tls_key_file);
     } catch (const std::exception& problem) {
-        return {name, result::fail, problem.what(), "set CLAUDE_PROXY_TLS_CERT_FILE and CLAUDE_PROXY_TLS_KEY_FILE to a PEM chain and its key"};
+        return {name, result::fail, problem.what(),
+                "set CLAUDE_PROXY_TLS_CERT_FILE and CLAUDE_PROXY_TLS_KEY_FILE to a PEM chain and its key"};
     }
     const std::unique_ptr<std::FILE, file_close> file(std::fopen(settings.tls_cert_file.c_str(), "re"));
-    const std::unique_ptr<X509, file_close> certificate(file ? PEM_read_X509(file.get(), nullptr, nullptr, nullptr) : nullptr);
+    const std::unique_ptr<X509, file_close> certificate(file ? PEM_read_X509(file.get(), nullptr, nullptr, nullptr)
+                                                             : nullptr);
     int days = 0;
     int seconds = 0;
     if (!certificate || ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate.get())) != 1) {
         return {name, result::fail, "the certificate's end cannot be read", "renew the certificate"};
     }
-    if (days < 0 || seconds < 0) return {name, result::fail, fmt::format("the certificate expired {} days ago", -days), "renew it and restart"};
+    if (days < 0 || seconds < 0)
+        return {name, result::fail, fmt::format("the certificate expired {} days ago", -days), "renew it and restart"};
     if (X509_cmp_current_time(X509_get0_notBefore(certificate.get())) > 0) {
         return {name, result::fail, "the certificate is not valid yet", "check the clock or wait"};
     }
-    if (days < renew_days) return {name, result::warn, fmt::format("the certificate expires in {} days", days), "renew it and restart"};
+    if (days < renew_days)
+        return {name, result::warn, fmt::format("the certificate expires in {} days", days), "renew it and restart"};
     return {name, result::ok, fmt::format("certificate and key belong together; valid for {} more days", days)};
 }
 
-// --- The upstream. Each step needs the one before.
+// The upstream. Each step needs the one before.
 
 struct upstream_visit {
     const config::settings& settings;
@@ -302,7 +327,8 @@ struct upstream_visit {
             return {"upstream_dns", result::fail, fmt::format("{} has no address", where.host),
                     "check the name in CLAUDE_PROXY_UPSTREAM_URL and this machine's DNS (/etc/resolv.conf)"};
         }
-        return {"upstream_dns", result::ok, fmt::format("{} has {} address{}", where.host, addresses.size(), addresses.size() == 1 ? "" : "es")};
+        return {"upstream_dns", result::ok,
+                fmt::format("{} has {} address{}", where.host, addresses.size(), addresses.size() == 1 ? "" : "es")};
     }
 
     check reach() {
@@ -327,30 +353,40 @@ struct upstream_visit {
         try {
             context = net::client_context(settings.upstream.ca_file);
         } catch (const std::exception& problem) {
-            return {"upstream_tls", result::fail, problem.what(), "set CLAUDE_PROXY_UPSTREAM_CA_FILE to a PEM file of certificates"};
+            return {"upstream_tls", result::fail, problem.what(),
+                    "set CLAUDE_PROXY_UPSTREAM_CA_FILE to a PEM file of certificates"};
         }
         probe talk(at_most());
         auto done = talk.connect(addresses);
         if (done) done = secure(talk);
-        if (done) return {"upstream_tls", result::ok, fmt::format("{}, the certificate is valid for {}", talk.tls_version(), where.host)};
+        if (done)
+            return {"upstream_tls", result::ok,
+                    fmt::format("{}, the certificate is valid for {}", talk.tls_version(), where.host)};
+        const bool distrusted = done.error().starts_with(certificate_refused);
         return {"upstream_tls", result::fail, done.error(),
-                "install ca-certificates, or set CLAUDE_PROXY_UPSTREAM_CA_FILE when the upstream's authority is your own; check the clock"};
+                distrusted ? "install ca-certificates, or set CLAUDE_PROXY_UPSTREAM_CA_FILE when the authority is your "
+                             "own; check the clock"
+                           : "check that CLAUDE_PROXY_UPSTREAM_URL names a port that speaks TLS 1.2 or newer"};
     }
 
     check ask(std::size_t number) {
         const auto& keys = settings.upstream.credentials;
         const std::string_view key = keys[number].reveal();
         const bool bearer = key.starts_with("sk-ant-oat");
-        const std::string which = keys.size() == 1 ? "the credential" : fmt::format("credential {} of {}", number + 1, keys.size());
+        const std::string which =
+            keys.size() == 1 ? "the credential" : fmt::format("credential {} of {}", number + 1, keys.size());
         probe talk(at_most());
         auto done = talk.connect(addresses);
         if (done) done = secure(talk);
         if (!done) return {"upstream_credential", result::fail, done.error(), "see the checks before"};
-        const auto answer = talk.exchange(fmt::format(
-            "GET {}/v1/models?limit=1 HTTP/1.1\r\nhost: {}\r\n{}{}\r\nanthropic-version: 2023-06-01\r\naccept-encoding: identity\r\n"
-            "user-agent: claude-proxy-doctor\r\nconnection: close\r\n\r\n",
-            where.path_prefix, where.host_header, bearer ? "authorization: Bearer " : "x-api-key: ", key));
-        if (!answer) return {"upstream_credential", result::fail, fmt::format("no answer: {}", answer.error()), "try again; see the upstream's status page"};
+        const auto answer = talk.exchange(
+            fmt::format("GET {}/v1/models?limit=1 HTTP/1.1\r\nhost: {}\r\n{}{}\r\nanthropic-version: "
+                        "2023-06-01\r\naccept-encoding: identity\r\n"
+                        "user-agent: claude-proxy-doctor\r\nconnection: close\r\n\r\n",
+                        where.path_prefix, where.host_header, bearer ? "authorization: Bearer " : "x-api-key: ", key));
+        if (!answer)
+            return {"upstream_credential", result::fail, fmt::format("no answer: {}", answer.error()),
+                    "try again; see the upstream's status page"};
         date = header_of(*answer, "date");
         const int status = status_of(*answer);
         if (status == 200) return {"upstream_credential", result::ok, fmt::format("the upstream takes {}", which)};
@@ -359,7 +395,8 @@ struct upstream_visit {
                     "put a valid key into ANTHROPIC_API_KEY"};
         }
         if (status == 0) {
-            return {"upstream_credential", result::fail, "the upstream does not speak HTTP/1.1", "check CLAUDE_PROXY_UPSTREAM_URL"};
+            return {"upstream_credential", result::fail, "the upstream does not speak HTTP/1.1",
+                    "check CLAUDE_PROXY_UPSTREAM_URL"};
         }
         return {"upstream_credential", status == 404 ? result::fail : result::warn,
                 fmt::format("GET /v1/models was answered with {}: {} could not be judged", status, which),
@@ -370,12 +407,15 @@ struct upstream_visit {
         constexpr std::int64_t skew_seconds_max = 30;
         std::tm parts{};
         if (date.empty() || !strptime(date.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts)) {
-            return {"clock", result::warn, "the upstream told no date to compare with", "check the time by hand (timedatectl)"};
+            return {"clock", result::warn, "the upstream told no date to compare with",
+                    "check the time by hand (timedatectl)"};
         }
-        const std::int64_t skew = static_cast<std::int64_t>(std::time(nullptr)) - static_cast<std::int64_t>(timegm(&parts));
+        const std::int64_t skew =
+            static_cast<std::int64_t>(std::time(nullptr)) - static_cast<std::int64_t>(timegm(&parts));
         const std::string text = fmt::format("{} s from the upstream's", skew);
         if (std::abs(skew) <= skew_seconds_max) return {"clock", result::ok, text};
-        return {"clock", result::warn, text, "synchronise the clock (systemd-timesyncd, chrony): certificates and logs depend on it"};
+        return {"clock", result::warn, text,
+                "synchronise the clock (systemd-timesyncd, chrony): certificates and logs depend on it"};
     }
 };
 
@@ -391,14 +431,15 @@ void visit_upstream(const config::settings& settings, checks& all) {
         if (all.back().is == result::fail) return;  // the rest would only say the same
     }
     if (settings.upstream.credentials.empty()) {
-        all.push_back({"upstream_credential", result::warn, "there is none", "set ANTHROPIC_API_KEY unless the upstream needs no key"});
+        all.push_back({"upstream_credential", result::warn, "there is none",
+                       "set ANTHROPIC_API_KEY unless the upstream needs no key"});
         return;
     }
     for (std::size_t i = 0; i < settings.upstream.credentials.size(); ++i) all.push_back(visit.ask(i));
     all.push_back(visit.compare_clocks());
 }
 
-// --- Printing.
+// Printing.
 
 std::string text_lines(const checks& all) {
     std::string out;

@@ -1,5 +1,6 @@
 // `claude-proxy doctor`: checks what a start needs from the machine and from the upstream, and says the cure of what is
-// wrong. It opens connections, changes nothing, and waits for no check longer than CLAUDE_PROXY_UPSTREAM_CONNECT_TIMEOUT.
+// wrong. It opens connections, changes nothing, and waits for no check longer than
+// CLAUDE_PROXY_UPSTREAM_CONNECT_TIMEOUT.
 #pragma once
 
 #include "config/settings.hpp"

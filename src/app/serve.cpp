@@ -20,9 +20,9 @@ using telemetry::level;
 
 // One reactor thread with everything that belongs to it. Declared in order of dependence; nothing here is shared.
 struct reactor_thread {
-    reactor_thread(const config::settings& settings, const upstream::origin& origin, net::resolver& names, SSL_CTX* upstream_tls,
-                   SSL_CTX* listener_tls, const gateway::caller_table& callers, gateway::model_list_cache& models,
-                   http::server_load& load, telemetry::hub& hub)
+    reactor_thread(const config::settings& settings, const upstream::origin& origin, net::resolver& names,
+                   SSL_CTX* upstream_tls, SSL_CTX* listener_tls, const gateway::caller_table& callers,
+                   gateway::model_list_cache& models, http::server_load& load, telemetry::hub& hub)
         : upstream(reactor, settings.upstream, origin, names, upstream_tls),
           parts{settings.gateway, callers, upstream, hub.add_lane(), hub, models},
           requests(parts),
@@ -65,7 +65,8 @@ sigset_t block_signals() {
     return handled;
 }
 
-void add_gauges(telemetry::hub& hub, const http::server_load& load, const std::vector<std::unique_ptr<reactor_thread>>& threads) {
+void add_gauges(telemetry::hub& hub, const http::server_load& load,
+                const std::vector<std::unique_ptr<reactor_thread>>& threads) {
     const auto sum = [&threads](auto member) {
         return [&threads, member] {
             double total = 0;
@@ -74,7 +75,8 @@ void add_gauges(telemetry::hub& hub, const http::server_load& load, const std::v
         };
     };
     using counts = upstream::client_counts;
-    hub.add_gauge("connections_open", "Client connections open now.", [&load] { return static_cast<double>(load.connections.load()); });
+    hub.add_gauge("connections_open", "Client connections open now.",
+                  [&load] { return static_cast<double>(load.connections.load()); });
     hub.add_counter("connections_accepted_total", "Client connections accepted.",
                     [&load] { return static_cast<double>(load.accepted_total.load()); });
     hub.add_counter("connections_refused_total", "Client connections refused over connections_max.",
@@ -86,13 +88,16 @@ void add_gauges(telemetry::hub& hub, const http::server_load& load, const std::v
     hub.add_gauge("upstream_connections_idle", "Pooled upstream connections.", sum(&counts::idle));
     hub.add_gauge("upstream_calls_active", "Calls upstream under way.", sum(&counts::active));
     hub.add_counter("upstream_connects_total", "Connections opened to the upstream.", sum(&counts::connects));
-    hub.add_counter("upstream_connect_failures_total", "Connections to the upstream that failed.", sum(&counts::connect_failures));
+    hub.add_counter("upstream_connect_failures_total", "Connections to the upstream that failed.",
+                    sum(&counts::connect_failures));
     hub.add_counter("upstream_reuses_total", "Calls on a pooled connection.", sum(&counts::reuses));
     hub.add_counter("upstream_stale_total", "Pooled connections found closed.", sum(&counts::stale));
-    hub.add_counter("upstream_tls_resumptions_total", "TLS handshakes that resumed a session.", sum(&counts::tls_resumptions));
+    hub.add_counter("upstream_tls_resumptions_total", "TLS handshakes that resumed a session.",
+                    sum(&counts::tls_resumptions));
 }
 
-// Two stages: not ready but serving, then running requests may finish; what is left is ended. A second signal cuts short.
+// Two stages: not ready but serving, then running requests may finish; what is left is ended. A second signal cuts
+// short.
 void drain(const config::settings& settings, const sigset_t& signals, telemetry::hub& hub, http::server_load& load,
            std::vector<std::unique_ptr<reactor_thread>>& threads) {
     using clock = std::chrono::steady_clock;
@@ -100,7 +105,8 @@ void drain(const config::settings& settings, const sigset_t& signals, telemetry:
     constexpr std::chrono::milliseconds goodbye_time{3'000};  // for the last events and closes after the cut
     bool cut = false;
     const auto on_all = [&threads](void (http::server::*what)()) {
-        for (const auto& thread : threads) thread->reactor.post([what, each = thread.get()] { (each->server.*what)(); });
+        for (const auto& thread : threads)
+            thread->reactor.post([what, each = thread.get()] { (each->server.*what)(); });
     };
     // Waits until `done` or the time is over or another signal comes.
     const auto wait = [&](clock::time_point until, auto done) {
@@ -111,8 +117,9 @@ void drain(const config::settings& settings, const sigset_t& signals, telemetry:
         }
     };
     load.draining = true;
-    hub.log(level::info, "draining", {{"delay_ms", fmt::to_string(settings.gateway.drain_delay.count())},
-                                      {"timeout_ms", fmt::to_string(settings.gateway.drain_timeout.count())}});
+    hub.log(level::info, "draining",
+            {{"delay_ms", fmt::to_string(settings.gateway.drain_delay.count())},
+             {"timeout_ms", fmt::to_string(settings.gateway.drain_timeout.count())}});
     wait(clock::now() + settings.gateway.drain_delay, [] { return false; });
     on_all(&http::server::stop_accepting);
     const auto idle_closed = [&] {
@@ -121,7 +128,8 @@ void drain(const config::settings& settings, const sigset_t& signals, telemetry:
     };
     wait(clock::now() + settings.gateway.drain_timeout, idle_closed);
     if (const auto left = load.connections.load(); left > 0) {
-        hub.log(level::warn, "cutting", {{"connections", fmt::to_string(left)}, {"why", cut ? "second signal" : "drain_timeout"}});
+        hub.log(level::warn, "cutting",
+                {{"connections", fmt::to_string(left)}, {"why", cut ? "second signal" : "drain_timeout"}});
         on_all(&http::server::cancel_all);
         const auto until = clock::now() + goodbye_time;
         while (load.connections.load() > 0 && clock::now() < until) std::this_thread::sleep_for(look_every);
@@ -143,15 +151,16 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     const unsigned count = settings.threads > 0 ? settings.threads : std::max(1u, std::thread::hardware_concurrency());
     std::vector<std::unique_ptr<reactor_thread>> threads;
     for (unsigned i = 0; i < count; ++i) {
-        threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(), listener_tls.get(), callers,
-                                                           models, load, hub));
+        threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(),
+                                                           listener_tls.get(), callers, models, load, hub));
     }
     admin::front admin_requests(hub, load);
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
     // Sharing a port would also share it with a stranger: make sure that nobody listens there first.
     const bool shared = count > 1;
-    if (shared && settings.listen.port != 0) close(http::bind_listener(settings.listen.host, settings.listen.port, false));
+    if (shared && settings.listen.port != 0)
+        close(http::bind_listener(settings.listen.host, settings.listen.port, false));
     std::uint16_t port = settings.listen.port;
     for (const auto& thread : threads) {
         const int listener = http::bind_listener(settings.listen.host, port, shared);

@@ -29,7 +29,8 @@ std::vector<example> examples() {
         const bool hash = line.starts_with("# ");
         const std::string text = hash ? line.substr(2) : std::string();
         const std::size_t equals = text.find('=');
-        const bool setting = equals != std::string::npos && text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == equals;
+        const bool setting =
+            equals != std::string::npos && text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == equals;
         if (setting) found.push_back({text.substr(0, equals), text.substr(equals + 1), comment});
         if (setting || !hash) {
             comment.clear();

@@ -92,7 +92,9 @@ std::expected<environment, std::string> read_env_file(const std::string& path) {
     std::string_view rest = *text;
     if (rest.starts_with(byte_order_mark)) rest.remove_prefix(byte_order_mark.size());
     for (int number = 1; !rest.empty(); ++number) {
-        const auto refuse = [number](std::string_view why) { return std::unexpected(fmt::format("line {}: {}.", number, why)); };
+        const auto refuse = [number](std::string_view why) {
+            return std::unexpected(fmt::format("line {}: {}.", number, why));
+        };
         const std::size_t end = std::min(rest.find('\n'), rest.size());
         std::string_view line = rest.substr(0, end);
         rest.remove_prefix(std::min(end + 1, rest.size()));
@@ -102,13 +104,15 @@ std::expected<environment, std::string> read_env_file(const std::string& path) {
         constexpr std::string_view shell_word = "export ";
         if (line.starts_with(shell_word)) line = without_leading_white(line.substr(shell_word.size()));
         const std::size_t equals = line.find('=');
-        if (equals == std::string_view::npos || !is_name(line.substr(0, equals))) return refuse("must be NAME=VALUE or a # comment");
+        if (equals == std::string_view::npos || !is_name(line.substr(0, equals)))
+            return refuse("must be NAME=VALUE or a # comment");
         const std::string_view name = line.substr(0, equals);
         const std::string_view text_of_value = without_leading_white(line.substr(equals + 1));
         const bool quoted = text_of_value.starts_with('"') || text_of_value.starts_with('\'');
         auto value = quoted ? quoted_value(text_of_value) : plain_value(text_of_value);
         if (!value) return refuse(value.error());
-        if (!made.emplace(name, std::move(*value)).second) return refuse(fmt::format("{} is set a second time; remove one of the two", name));
+        if (!made.emplace(name, std::move(*value)).second)
+            return refuse(fmt::format("{} is set a second time; remove one of the two", name));
     }
     return made;
 }

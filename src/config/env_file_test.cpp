@@ -14,7 +14,8 @@ std::expected<environment, std::string> read_text(std::string_view text) {
 TEST(env_file, has_names_and_values) {
     const auto read = read_text("A=1\nB_2=two words\nempty=\nEQUALS=a=b\nURL=http://h/#x\n");
     ASSERT_TRUE(read) << read.error();
-    EXPECT_EQ(*read, (environment{{"A", "1"}, {"B_2", "two words"}, {"empty", ""}, {"EQUALS", "a=b"}, {"URL", "http://h/#x"}}));
+    EXPECT_EQ(*read, (environment{
+                         {"A", "1"}, {"B_2", "two words"}, {"empty", ""}, {"EQUALS", "a=b"}, {"URL", "http://h/#x"}}));
 }
 
 TEST(env_file, may_have_comments_blank_lines_exports_and_indents) {
@@ -24,22 +25,31 @@ TEST(env_file, may_have_comments_blank_lines_exports_and_indents) {
 }
 
 TEST(env_file, may_quote_values) {
-    const auto read = read_text("A='a # b'\nB=\"a \\\"b\\\" \\\\ $HOME \\n\"  # comment\nC='it\\'\nD=\"\"\nE='say \"x\"'\n");
+    const auto read =
+        read_text("A='a # b'\nB=\"a \\\"b\\\" \\\\ $HOME \\n\"  # comment\nC='it\\'\nD=\"\"\nE='say \"x\"'\n");
     ASSERT_TRUE(read) << read.error();
-    EXPECT_EQ(*read, (environment{{"A", "a # b"}, {"B", "a \"b\" \\ $HOME \\n"}, {"C", "it\\"}, {"D", ""}, {"E", "say \"x\""}}))
+    EXPECT_EQ(*read, (environment{
+                         {"A", "a # b"}, {"B", "a \"b\" \\ $HOME \\n"}, {"C", "it\\"}, {"D", ""}, {"E", "say \"x\""}}))
         << "only quotes and backslashes are escaped, nothing is expanded";
 }
 
 TEST(env_file, may_come_from_windows_and_may_lack_the_last_line_end) {
-    const auto read = read_text("\xef\xbb\xbf" "A=1\r\nB='2'\r\nC=3");
+    const auto read = read_text(
+        "\xef\xbb\xbf"
+        "A=1\r\nB='2'\r\nC=3");
     ASSERT_TRUE(read) << read.error();
     EXPECT_EQ(*read, (environment{{"A", "1"}, {"B", "2"}, {"C", "3"}}));
 }
 
 TEST(env_file, names_the_line_that_is_wrong_and_not_its_value) {
-    for (const auto& [text, line] : {std::pair{"A=1\nno equals sk-secret\n", "line 2"}, {"\n\n1A=sk-secret\n", "line 3"}, {"A B=sk-secret\n", "line 1"},
-                                     {"=sk-secret\n", "line 1"}, {"A='sk-secret\n", "line 1"}, {"A=\"sk-secret\\\"\n", "line 1"},
-                                     {"A='sk-secret'x\n", "line 1"}, {"A=1\nA=sk-secret\n", "line 2"}}) {
+    for (const auto& [text, line] : {std::pair{"A=1\nno equals sk-secret\n", "line 2"},
+                                     {"\n\n1A=sk-secret\n", "line 3"},
+                                     {"A B=sk-secret\n", "line 1"},
+                                     {"=sk-secret\n", "line 1"},
+                                     {"A='sk-secret\n", "line 1"},
+                                     {"A=\"sk-secret\\\"\n", "line 1"},
+                                     {"A='sk-secret'x\n", "line 1"},
+                                     {"A=1\nA=sk-secret\n", "line 2"}}) {
         const auto read = read_text(text);
         ASSERT_FALSE(read) << text;
         EXPECT_TRUE(read.error().starts_with(std::string(line) + ": ")) << read.error();

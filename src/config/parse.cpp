@@ -28,7 +28,8 @@ std::optional<std::uint64_t> number_with_unit(std::string_view text, std::span<c
     const std::string_view rest = text.substr(static_cast<std::size_t>(end - text.data()));
     const auto found = std::ranges::find(units, rest, &unit::name);
     if (found == units.end()) return std::nullopt;
-    if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / found->factor) return std::nullopt;
+    if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / found->factor)
+        return std::nullopt;
     return number * found->factor;
 }
 
@@ -70,7 +71,8 @@ parsed<std::uint64_t> parse_count(std::string_view text) {
 
 parsed<address> parse_address(std::string_view text) {
     const auto refuse = [](std::string_view why) {
-        return std::unexpected(fmt::format("must be an address and a port such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080; {}", why));
+        return std::unexpected(
+            fmt::format("must be an address and a port such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080; {}", why));
     };
     const std::size_t colon = text.rfind(':');
     if (colon == std::string_view::npos) return refuse("the port is missing");

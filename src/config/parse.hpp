@@ -1,6 +1,6 @@
-// Readers of setting values. Each gives the value or a sentence without a subject ("must be a duration such as ...") that
-// the caller puts behind the variable's name; none repeats the text it was given, which may be a secret in the wrong
-// place. Plain functions of bytes.
+// Readers of setting values. Each gives the value or a sentence without a subject ("must be a duration such as ...")
+// that the caller puts behind the variable's name; none repeats the text it was given, which may be a secret in the
+// wrong place. Plain functions of bytes.
 #pragma once
 
 #include <chrono>

@@ -15,7 +15,8 @@ TEST(durations, have_a_whole_number_and_a_unit) {
     EXPECT_EQ(parse_duration("10m"), 10min);
     EXPECT_EQ(parse_duration("1h"), 1h);
     EXPECT_EQ(parse_duration("0s"), 0s);
-    for (const char* wrong : {"", "15", "s", "-1s", "+1s", " 1s", "1s ", "1 s", "1.5s", "5 parsecs", "1S", "1sec", "1m30s", "0x1s", "1\xc2\xb5s"}) {
+    for (const char* wrong : {"", "15", "s", "-1s", "+1s", " 1s", "1s ", "1 s", "1.5s", "5 parsecs", "1S", "1sec",
+                              "1m30s", "0x1s", "1\xc2\xb5s"}) {
         EXPECT_FALSE(parse_duration(wrong)) << wrong;
     }
 }
@@ -32,14 +33,16 @@ TEST(sizes, have_a_number_and_perhaps_a_binary_unit) {
     EXPECT_EQ(parse_size("64KiB"), 65536u);
     EXPECT_EQ(parse_size("32MiB"), 32u << 20);
     EXPECT_EQ(parse_size("3GiB"), 3ull << 30);
-    for (const char* wrong : {"", "KiB", "64KB", "64KB?", "64kib", "64 KiB", "-5", "1e6", "1.5MiB", "99999999999999999999", "9223372036854775807KiB"}) {
+    for (const char* wrong : {"", "KiB", "64KB", "64KB?", "64kib", "64 KiB", "-5", "1e6", "1.5MiB",
+                              "99999999999999999999", "9223372036854775807KiB"}) {
         EXPECT_FALSE(parse_size(wrong)) << wrong;
     }
 }
 
 TEST(counts, are_plain_digits) {
     EXPECT_EQ(parse_count("7"), 7u);
-    for (const char* wrong : {"", "many", "-5", "7 ", "7s", "1KiB", "99999999999999999999"}) EXPECT_FALSE(parse_count(wrong)) << wrong;
+    for (const char* wrong : {"", "many", "-5", "7 ", "7s", "1KiB", "99999999999999999999"})
+        EXPECT_FALSE(parse_count(wrong)) << wrong;
 }
 
 TEST(addresses, are_a_host_and_a_port) {
@@ -47,10 +50,12 @@ TEST(addresses, are_a_host_and_a_port) {
         const auto made = parse_address(given);
         return made ? address_text(*made) : made.error();
     };
-    for (const char* right : {"127.0.0.1:8080", "0.0.0.0:0", "localhost:65535", "[::1]:8080", "[::]:80"}) EXPECT_EQ(text(right), right);
+    for (const char* right : {"127.0.0.1:8080", "0.0.0.0:0", "localhost:65535", "[::1]:8080", "[::]:80"})
+        EXPECT_EQ(text(right), right);
     EXPECT_EQ(parse_address("[::1]:8080")->host, "::1") << "brackets belong to the text, not to the host";
-    for (const char* wrong : {"", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1:80x", ":8080", "::1:8080",
-                              "[::1]", "[127.0.0.1]:80", "[::1:80", "example.com:80", "256.0.0.1:80", "127.1:80", " 127.0.0.1:80", "[]:80"}) {
+    for (const char* wrong : {"", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1",
+                              "127.0.0.1:80x", ":8080", "::1:8080", "[::1]", "[127.0.0.1]:80", "[::1:80",
+                              "example.com:80", "256.0.0.1:80", "127.1:80", " 127.0.0.1:80", "[]:80"}) {
         EXPECT_FALSE(parse_address(wrong)) << wrong;
     }
 }
@@ -79,7 +84,8 @@ TEST(values, are_shown_as_they_are_read) {
 
 TEST(hosts, are_loopback_only_when_nobody_else_can_reach_them) {
     for (const char* near : {"127.0.0.1", "127.9.9.9", "::1", "localhost"}) EXPECT_TRUE(is_loopback(near)) << near;
-    for (const char* far : {"0.0.0.0", "::", "10.0.0.1", "128.0.0.1", "localhost.example.com", "127.0.0.1.example.com", ""}) {
+    for (const char* far :
+         {"0.0.0.0", "::", "10.0.0.1", "128.0.0.1", "localhost.example.com", "127.0.0.1.example.com", ""}) {
         EXPECT_FALSE(is_loopback(far)) << far;
     }
 }
@@ -93,7 +99,8 @@ TEST(names, are_compared_by_the_edits_between_them) {
 }
 
 TEST(names, that_are_nearly_right_get_a_suggestion) {
-    constexpr std::array<std::string_view, 3> known{"CLAUDE_PROXY_LISTEN", "CLAUDE_PROXY_THREADS", "CLAUDE_PROXY_ADMIN_LISTEN"};
+    constexpr std::array<std::string_view, 3> known{"CLAUDE_PROXY_LISTEN", "CLAUDE_PROXY_THREADS",
+                                                    "CLAUDE_PROXY_ADMIN_LISTEN"};
     EXPECT_EQ(nearest("CLAUDE_PROXY_LISTENN", known), "CLAUDE_PROXY_LISTEN");
     EXPECT_EQ(nearest("CLAUDE_PROXY_THRAEDS", known), "CLAUDE_PROXY_THREADS");
     EXPECT_EQ(nearest("CLAUDE_PROXY_NO_SUCH_THING", known), "");

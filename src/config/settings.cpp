@@ -77,7 +77,8 @@ void take_file(found_values& values, problems_of& problems) {
     const std::string path = named->second.text;
     const auto entries = read_yaml_file(path);
     if (!entries) {
-        for (const auto& problem : entries.error()) problems.push_back(fmt::format("CLAUDE_PROXY_CONFIG: {} {}.", path, problem));
+        for (const auto& problem : entries.error())
+            problems.push_back(fmt::format("CLAUDE_PROXY_CONFIG: {} {}.", path, problem));
         return;
     }
     std::vector<std::string> keys;
@@ -87,13 +88,14 @@ void take_file(found_values& values, problems_of& problems) {
     const std::vector<std::string_view> known(keys.begin(), keys.end());
     for (const auto& entry : *entries) {
         if (std::ranges::find(known, entry.key) == known.end()) {
-            problems.push_back(fmt::format("CLAUDE_PROXY_CONFIG: {} line {}: `{}` is not a setting; {}.", path, entry.line, entry.key,
-                                           suggestion(entry.key, known)));
+            problems.push_back(fmt::format("CLAUDE_PROXY_CONFIG: {} line {}: `{}` is not a setting; {}.", path,
+                                           entry.line, entry.key, suggestion(entry.key, known)));
             continue;
         }
         const std::string bare = upper(entry.key);
         const std::string name = find_row(bare) ? bare : std::string(prefix) + bare;
-        if (!entry.value.empty()) values.emplace(name, found_value{entry.value, fmt::format(" ({} line {})", path, entry.line)});
+        if (!entry.value.empty())
+            values.emplace(name, found_value{entry.value, fmt::format(" ({} line {})", path, entry.line)});
     }
 }
 
@@ -103,35 +105,45 @@ void check_together(settings& made, problems_of& problems) {
     constexpr std::size_t key_bytes_min = 16;  // a random key of 16 characters has 80 bits and more
 
     if (made.tls_cert_file.empty() != made.tls_key_file.empty()) {
-        problems.emplace_back("CLAUDE_PROXY_TLS_CERT_FILE and CLAUDE_PROXY_TLS_KEY_FILE belong together; set both or neither.");
+        problems.emplace_back(
+            "CLAUDE_PROXY_TLS_CERT_FILE and CLAUDE_PROXY_TLS_KEY_FILE belong together; set both or neither.");
     }
-    if (made.listen.port != 0 && made.listen.port == made.admin_listen.port && made.listen.host == made.admin_listen.host) {
+    if (made.listen.port != 0 && made.listen.port == made.admin_listen.port &&
+        made.listen.host == made.admin_listen.host) {
         problems.emplace_back("CLAUDE_PROXY_ADMIN_LISTEN must differ from CLAUDE_PROXY_LISTEN; give it another port.");
     }
     if (const auto origin = upstream::parse_origin(made.upstream.url)) {
         const bool credential = !made.upstream.credentials.empty();
         if (origin->tls && !credential) {
             problems.emplace_back(
-                "ANTHROPIC_API_KEY is not set; set it to your Anthropic key, or start with `make run`, which uses the simulator "
+                "ANTHROPIC_API_KEY is not set; set it to your Anthropic key, or start with `make run`, which uses the "
+                "simulator "
                 "when there is no key.");
         } else if (!credential) {
             warn("ANTHROPIC_API_KEY is not set; requests go upstream without a credential.");
         } else if (!origin->tls && !is_loopback(origin->host)) {
-            warn("CLAUDE_PROXY_UPSTREAM_URL is http to another host: the upstream credential travels in clear; use https.");
+            warn(
+                "CLAUDE_PROXY_UPSTREAM_URL is http to another host: the upstream credential travels in clear; use "
+                "https.");
         }
     }
     if (made.gateway.api_keys.empty()) warn("no client can authenticate: set CLAUDE_PROXY_API_KEYS.");
     const auto weak = [](const base::secret& key) { return key.reveal().size() < key_bytes_min; };
     if (const auto count = std::ranges::count_if(made.gateway.api_keys, weak); count > 0) {
-        warn(fmt::format("CLAUDE_PROXY_API_KEYS has {} shorter than {} characters, which can be guessed; use long random keys.",
-                         count == 1 ? "a key" : fmt::format("{} keys", count), key_bytes_min));
+        warn(fmt::format(
+            "CLAUDE_PROXY_API_KEYS has {} shorter than {} characters, which can be guessed; use long random keys.",
+            count == 1 ? "a key" : fmt::format("{} keys", count), key_bytes_min));
     }
     if (!made.admin_key.empty() && weak(made.admin_key)) {
-        warn(fmt::format("CLAUDE_PROXY_ADMIN_KEY is shorter than {} characters and can be guessed; use a long random key.", key_bytes_min));
+        warn(fmt::format(
+            "CLAUDE_PROXY_ADMIN_KEY is shorter than {} characters and can be guessed; use a long random key.",
+            key_bytes_min));
     }
     if (!is_loopback(made.listen.host) && made.tls_cert_file.empty()) {
-        warn("CLAUDE_PROXY_LISTEN is reachable from other hosts without TLS: keys and conversations travel in clear; set "
-             "CLAUDE_PROXY_TLS_CERT_FILE and CLAUDE_PROXY_TLS_KEY_FILE, or put a proxy that speaks TLS in front.");
+        warn(
+            "CLAUDE_PROXY_LISTEN is reachable from other hosts without TLS: keys and conversations travel in clear; "
+            "set "
+            "CLAUDE_PROXY_TLS_CERT_FILE and CLAUDE_PROXY_TLS_KEY_FILE, or put a proxy that speaks TLS in front.");
     }
     if (!is_loopback(made.admin_listen.host)) {
         warn("CLAUDE_PROXY_ADMIN_LISTEN is reachable from other hosts: whoever reaches it reads the metrics.");
@@ -149,7 +161,8 @@ std::span<const setting_help> all_settings() {
         help_texts texts;
         settings fresh;
         for (const auto& row : table::rows()) texts.defaults.push_back(table::show(row, fresh));
-        for (const auto& row : table::rows()) texts.list.push_back({row.name, texts.defaults[texts.list.size()], row.meaning});
+        for (const auto& row : table::rows())
+            texts.list.push_back({row.name, texts.defaults[texts.list.size()], row.meaning});
         return texts;
     }();
     return made.list;

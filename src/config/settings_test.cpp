@@ -84,20 +84,32 @@ TEST(settings, reach_their_fields) {
 }
 
 TEST(settings, that_are_empty_count_as_not_set) {
-    EXPECT_EQ(loaded({{"CLAUDE_PROXY_PING_INTERVAL", ""}, {"LOG_LEVEL", ""}, {"CLAUDE_PROXY_CONFIG", ""}}).gateway.ping_interval, 15s);
+    EXPECT_EQ(loaded({{"CLAUDE_PROXY_PING_INTERVAL", ""}, {"LOG_LEVEL", ""}, {"CLAUDE_PROXY_CONFIG", ""}})
+                  .gateway.ping_interval,
+              15s);
 }
 
 TEST(settings, that_are_wrong_are_all_named_at_once_without_their_values) {
-    const environment wrong{{"CLAUDE_PROXY_LISTEN", "nonsense"},         {"CLAUDE_PROXY_ADMIN_LISTEN", "127.0.0.1:99999"},
-                            {"CLAUDE_PROXY_UPSTREAM_URL", "ftp://x"},    {"CLAUDE_PROXY_UPSTREAM_CA_FILE", "/no/such/file.pem"},
-                            {"CLAUDE_PROXY_TLS_CERT_FILE", "/no/x.pem"}, {"CLAUDE_PROXY_THREADS", "many"},
-                            {"CLAUDE_PROXY_PING_INTERVAL", "15"},        {"CLAUDE_PROXY_DRAIN_DELAY", "-1s"},
-                            {"CLAUDE_PROXY_HEAD_BYTES_MAX", "64KB?"},    {"CLAUDE_PROXY_IN_FLIGHT_BYTES_MAX", "99999999999999999999"},
-                            {"CLAUDE_PROXY_CONNECTIONS_MAX", "-5"},      {"CLAUDE_PROXY_ATTEMPTS_MAX", "9"},
-                            {"CLAUDE_PROXY_API_KEYS", "sk-cp-ab xyzzy"},  {"CLAUDE_PROXY_ADMIN_KEY", "sk-cp-\xc3\xa9"},
-                            {"ANTHROPIC_API_KEY", "sk-ant\nx"},          {"LOG_LEVEL", "loud"},
-                            {"LOG_FORMAT", "xml"},                       {"CLAUDE_PROXY_SECRETS", "aws-secretsmanager:x"},
-                            {"CLAUDE_PROXY_CONFIG", "/no/such/file.yaml"}, {"CLAUDE_PROXY_NO_SUCH_THING", "sk-value"}};
+    const environment wrong{{"CLAUDE_PROXY_LISTEN", "nonsense"},
+                            {"CLAUDE_PROXY_ADMIN_LISTEN", "127.0.0.1:99999"},
+                            {"CLAUDE_PROXY_UPSTREAM_URL", "ftp://x"},
+                            {"CLAUDE_PROXY_UPSTREAM_CA_FILE", "/no/such/file.pem"},
+                            {"CLAUDE_PROXY_TLS_CERT_FILE", "/no/x.pem"},
+                            {"CLAUDE_PROXY_THREADS", "many"},
+                            {"CLAUDE_PROXY_PING_INTERVAL", "15"},
+                            {"CLAUDE_PROXY_DRAIN_DELAY", "-1s"},
+                            {"CLAUDE_PROXY_HEAD_BYTES_MAX", "64KB?"},
+                            {"CLAUDE_PROXY_IN_FLIGHT_BYTES_MAX", "99999999999999999999"},
+                            {"CLAUDE_PROXY_CONNECTIONS_MAX", "-5"},
+                            {"CLAUDE_PROXY_ATTEMPTS_MAX", "9"},
+                            {"CLAUDE_PROXY_API_KEYS", "sk-cp-ab xyzzy"},
+                            {"CLAUDE_PROXY_ADMIN_KEY", "sk-cp-\xc3\xa9"},
+                            {"ANTHROPIC_API_KEY", "sk-ant\nx"},
+                            {"LOG_LEVEL", "loud"},
+                            {"LOG_FORMAT", "xml"},
+                            {"CLAUDE_PROXY_SECRETS", "aws-secretsmanager:x"},
+                            {"CLAUDE_PROXY_CONFIG", "/no/such/file.yaml"},
+                            {"CLAUDE_PROXY_NO_SUCH_THING", "sk-value"}};
     const auto made = load(wrong);
     ASSERT_FALSE(made);
     EXPECT_EQ(made.error().size(), wrong.size());
@@ -106,22 +118,28 @@ TEST(settings, that_are_wrong_are_all_named_at_once_without_their_values) {
         for (const auto& problem : made.error()) {
             named += problem.starts_with(name + " ") || problem.starts_with(name + ":") ? 1 : 0;
             EXPECT_TRUE(problem.ends_with(".")) << problem;
-            for (const char* secret : {"sk-cp", "sk-ant", "sk-value", "xyzzy"}) EXPECT_FALSE(has(problem, secret)) << problem;
+            for (const char* secret : {"sk-cp", "sk-ant", "sk-value", "xyzzy"})
+                EXPECT_FALSE(has(problem, secret)) << problem;
         }
         EXPECT_EQ(named, 1u) << name;
     }
 }
 
 TEST(settings, out_of_range_are_told_the_range_with_its_unit) {
-    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_PING_INTERVAL", "2h"}}), "CLAUDE_PROXY_PING_INTERVAL must be from 10ms to 1h.\n");
-    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_HEAD_BYTES_MAX", "17MiB"}}), "CLAUDE_PROXY_HEAD_BYTES_MAX must be from 1KiB to 16MiB bytes.\n");
-    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_ATTEMPTS_MAX", "4"}}), "CLAUDE_PROXY_ATTEMPTS_MAX must be a whole number from 1 to 3.\n");
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_PING_INTERVAL", "2h"}}),
+              "CLAUDE_PROXY_PING_INTERVAL must be from 10ms to 1h.\n");
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_HEAD_BYTES_MAX", "17MiB"}}),
+              "CLAUDE_PROXY_HEAD_BYTES_MAX must be from 1KiB to 16MiB bytes.\n");
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_ATTEMPTS_MAX", "4"}}),
+              "CLAUDE_PROXY_ATTEMPTS_MAX must be a whole number from 1 to 3.\n");
     EXPECT_EQ(problems_of({{"CLAUDE_PROXY_ATTEMPTS_MAX", "3"}}), "");
-    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_ATTEMPTS_MAX", "0"}}), "CLAUDE_PROXY_ATTEMPTS_MAX must be a whole number from 1 to 3.\n");
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_ATTEMPTS_MAX", "0"}}),
+              "CLAUDE_PROXY_ATTEMPTS_MAX must be a whole number from 1 to 3.\n");
 }
 
 TEST(settings, with_unknown_names_of_ours_are_refused_with_a_suggestion) {
-    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_LISTENN", "x"}}), "CLAUDE_PROXY_LISTENN is not a setting; perhaps CLAUDE_PROXY_LISTEN was meant.\n");
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_LISTENN", "x"}}),
+              "CLAUDE_PROXY_LISTENN is not a setting; perhaps CLAUDE_PROXY_LISTEN was meant.\n");
     EXPECT_EQ(problems_of({{"CLAUDE_PROXY_XYZZY_QUUX", "x"}}),
               "CLAUDE_PROXY_XYZZY_QUUX is not a setting; `claude-proxy serve --help` lists all of them.\n");
     EXPECT_TRUE(has(problems_of({{"CLAUDE_PROXY_", "x"}}), "CLAUDE_PROXY_ is not a setting"));
@@ -130,7 +148,12 @@ TEST(settings, with_unknown_names_of_ours_are_refused_with_a_suggestion) {
 }
 
 TEST(settings, of_other_programs_are_left_alone) {
-    EXPECT_EQ(problems_of({{"DATABASE_URL", "x"}, {"QUEUE_URL", "x"}, {"REDIS_URL", "x"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "x"}, {"PATH", "x"}}), "");
+    EXPECT_EQ(problems_of({{"DATABASE_URL", "x"},
+                           {"QUEUE_URL", "x"},
+                           {"REDIS_URL", "x"},
+                           {"OTEL_EXPORTER_OTLP_ENDPOINT", "x"},
+                           {"PATH", "x"}}),
+              "");
 }
 
 TEST(settings, are_not_confused_by_kubernetes_service_links) {
@@ -161,7 +184,8 @@ TEST(an_upstream, that_is_http_may_lack_a_credential_but_should_not_carry_it_far
 }
 
 TEST(client_keys, are_split_and_counted_once) {
-    const settings made = loaded({{"CLAUDE_PROXY_API_KEYS", "sk-cp-0123456789abcdef, sk-cp-fedcba9876543210 ,,sk-cp-0123456789abcdef"}});
+    const settings made =
+        loaded({{"CLAUDE_PROXY_API_KEYS", "sk-cp-0123456789abcdef, sk-cp-fedcba9876543210 ,,sk-cp-0123456789abcdef"}});
     ASSERT_EQ(made.gateway.api_keys.size(), 2u);
     EXPECT_EQ(made.gateway.api_keys[0].reveal(), "sk-cp-0123456789abcdef");
     EXPECT_EQ(made.gateway.api_keys[1].reveal(), "sk-cp-fedcba9876543210");
@@ -169,10 +193,13 @@ TEST(client_keys, are_split_and_counted_once) {
 }
 
 TEST(client_keys, that_are_missing_or_short_are_a_warning_that_shows_no_key) {
-    EXPECT_TRUE(has(warnings_of({{"CLAUDE_PROXY_API_KEYS", ""}}), "no client can authenticate: set CLAUDE_PROXY_API_KEYS"));
-    EXPECT_TRUE(has(warnings_of({{"CLAUDE_PROXY_API_KEYS", ","}}), "no client can authenticate: set CLAUDE_PROXY_API_KEYS"));
+    EXPECT_TRUE(
+        has(warnings_of({{"CLAUDE_PROXY_API_KEYS", ""}}), "no client can authenticate: set CLAUDE_PROXY_API_KEYS"));
+    EXPECT_TRUE(
+        has(warnings_of({{"CLAUDE_PROXY_API_KEYS", ","}}), "no client can authenticate: set CLAUDE_PROXY_API_KEYS"));
     const std::string one = warnings_of({{"CLAUDE_PROXY_API_KEYS", "sk-cp-012345678,sk-cp-0123456789"}});
-    EXPECT_TRUE(has(one, "CLAUDE_PROXY_API_KEYS has a key shorter than 16 characters")) << one << "15 and 16 characters";
+    EXPECT_TRUE(has(one, "CLAUDE_PROXY_API_KEYS has a key shorter than 16 characters"))
+        << one << "15 and 16 characters";
     EXPECT_FALSE(has(one, "sk-cp")) << one;
     EXPECT_TRUE(has(warnings_of({{"CLAUDE_PROXY_API_KEYS", "short,also"}}), "has 2 keys shorter"));
     EXPECT_TRUE(has(warnings_of({{"CLAUDE_PROXY_ADMIN_KEY", "short"}}), "CLAUDE_PROXY_ADMIN_KEY is shorter"));
@@ -180,7 +207,8 @@ TEST(client_keys, that_are_missing_or_short_are_a_warning_that_shows_no_key) {
 
 TEST(listeners, that_others_can_reach_without_tls_are_a_warning) {
     EXPECT_TRUE(has(warnings_of({{"CLAUDE_PROXY_LISTEN", "0.0.0.0:8080"}}), "CLAUDE_PROXY_LISTEN is reachable"));
-    EXPECT_TRUE(has(warnings_of({{"CLAUDE_PROXY_ADMIN_LISTEN", "0.0.0.0:9"}}), "CLAUDE_PROXY_ADMIN_LISTEN is reachable"));
+    EXPECT_TRUE(
+        has(warnings_of({{"CLAUDE_PROXY_ADMIN_LISTEN", "0.0.0.0:9"}}), "CLAUDE_PROXY_ADMIN_LISTEN is reachable"));
     const temporary_file file("any");
     EXPECT_EQ(warnings_of({{"CLAUDE_PROXY_LISTEN", "0.0.0.0:8080"},
                            {"CLAUDE_PROXY_TLS_CERT_FILE", file.path()},
@@ -198,8 +226,10 @@ TEST(listeners, need_certificate_and_key_or_neither_and_two_addresses) {
 }
 
 TEST(a_configuration_file, gives_values_that_the_environment_wins_over) {
-    const temporary_file file("ping_interval: 3s\nlog_level: debug\nupstream_idle_timeout: 4s\nthreads: 2\nlog_format: json\n");
-    const settings made = loaded({{"CLAUDE_PROXY_CONFIG", file.path()}, {"CLAUDE_PROXY_THREADS", "5"}, {"LOG_LEVEL", ""}});
+    const temporary_file file(
+        "ping_interval: 3s\nlog_level: debug\nupstream_idle_timeout: 4s\nthreads: 2\nlog_format: json\n");
+    const settings made =
+        loaded({{"CLAUDE_PROXY_CONFIG", file.path()}, {"CLAUDE_PROXY_THREADS", "5"}, {"LOG_LEVEL", ""}});
     EXPECT_EQ(made.gateway.ping_interval, 3s);
     EXPECT_EQ(made.log.level_min, telemetry::level::debug) << "an empty variable does not win";
     EXPECT_EQ(made.upstream.idle_timeout, 4s);
@@ -209,7 +239,8 @@ TEST(a_configuration_file, gives_values_that_the_environment_wins_over) {
 TEST(a_configuration_file, is_told_its_lines) {
     const temporary_file file("ping_intervall: 3s\nthreads: many\nconfig: x.yaml\nCLAUDE_PROXY_LISTEN: x\n");
     const std::string told = problems_of({{"CLAUDE_PROXY_CONFIG", file.path()}});
-    EXPECT_TRUE(has(told, file.path() + " line 1: `ping_intervall` is not a setting; perhaps ping_interval was meant.")) << told;
+    EXPECT_TRUE(has(told, file.path() + " line 1: `ping_intervall` is not a setting; perhaps ping_interval was meant."))
+        << told;
     EXPECT_TRUE(has(told, "CLAUDE_PROXY_THREADS (" + file.path() + " line 2) must be a whole number")) << told;
     EXPECT_TRUE(has(told, " line 3: `config` is not a setting")) << told;
     EXPECT_TRUE(has(told, " line 4: `CLAUDE_PROXY_LISTEN` is not a setting")) << told;

@@ -71,8 +71,10 @@ constexpr row all_rows[] = {
     // The public listener's limits.
     {"CLAUDE_PROXY_CONNECTIONS_MAX", count32{server<&http_options::connections_max>, 1, 1'000'000},
      "Open client connections; more get 529 and are closed."},
-    {"CLAUDE_PROXY_HEAD_BYTES_MAX", size32{server<&http_options::head_bytes_max>, kib, 16 * mib}, "Request line and headers; more: 431."},
-    {"CLAUDE_PROXY_HEADERS_MAX", count32{server<&http_options::headers_max>, 8, 10'000}, "Header lines of a request; more: 431."},
+    {"CLAUDE_PROXY_HEAD_BYTES_MAX", size32{server<&http_options::head_bytes_max>, kib, 16 * mib},
+     "Request line and headers; more: 431."},
+    {"CLAUDE_PROXY_HEADERS_MAX", count32{server<&http_options::headers_max>, 8, 10'000},
+     "Header lines of a request; more: 431."},
     {"CLAUDE_PROXY_IN_FLIGHT_BYTES_MAX", size64{server<&http_options::in_flight_bytes_max>, 64 * kib, tib},
      "Request bodies held in memory by the whole process; more: 529."},
     {"CLAUDE_PROXY_HEAD_TIMEOUT", duration{server<&http_options::head_timeout>, 10ms, 1h},
@@ -87,7 +89,8 @@ constexpr row all_rows[] = {
      "A client that takes no bytes for so long is cut."},
     {"CLAUDE_PROXY_LINGER_TIMEOUT", duration{server<&http_options::linger_timeout>, 0ms, 1min},
      "Reading away an unread body after an early answer."},
-    {"CLAUDE_PROXY_LINGER_BYTES_MAX", size64{server<&http_options::linger_bytes_max>, 0, gib}, "At most so much of it."},
+    {"CLAUDE_PROXY_LINGER_BYTES_MAX", size64{server<&http_options::linger_bytes_max>, 0, gib},
+     "At most so much of it."},
 
     // The /v1 routes.
     {"CLAUDE_PROXY_MESSAGES_BODY_BYTES_MAX", size64{routes<&gateway::options::messages_body_bytes_max>, kib, gib},
@@ -102,12 +105,14 @@ constexpr row all_rows[] = {
      "Silence in a stream after which a ping of our own is sent."},
     {"CLAUDE_PROXY_PREAMBLE_EVENTS_MAX", count32{routes<&gateway::options::preamble_events_max>, 0, 1'000},
      "Events of a stream held back before its first content, so that an early error can still be retried."},
-    {"CLAUDE_PROXY_PREAMBLE_BYTES_MAX", size64{routes<&gateway::options::preamble_bytes_max>, 0, 16 * mib}, "Bytes held back at most."},
+    {"CLAUDE_PROXY_PREAMBLE_BYTES_MAX", size64{routes<&gateway::options::preamble_bytes_max>, 0, 16 * mib},
+     "Bytes held back at most."},
     {"CLAUDE_PROXY_PREAMBLE_HOLD", duration{routes<&gateway::options::preamble_hold>, 0ms, 10min},
      "Longest hold; then the stream starts as it is."},
     {"CLAUDE_PROXY_ANSWER_HOLD_BYTES_MAX", size64{routes<&gateway::options::answer_hold_bytes_max>, 0, gib},
      "JSON answers up to this size are sent only when they are whole."},
-    {"CLAUDE_PROXY_ATTEMPTS_MAX", count32{routes<&gateway::options::attempts_max>, 1, 3}, "Calls upstream for one request."},
+    {"CLAUDE_PROXY_ATTEMPTS_MAX", count32{routes<&gateway::options::attempts_max>, 1, 3},
+     "Calls upstream for one request."},
     {"CLAUDE_PROXY_DRAIN_DELAY", duration{routes<&gateway::options::drain_delay>, 0ms, 1h},
      "After SIGTERM: not ready, but accepting goes on for so long."},
     {"CLAUDE_PROXY_DRAIN_TIMEOUT", duration{routes<&gateway::options::drain_timeout>, 0ms, 24h},
@@ -116,24 +121,29 @@ constexpr row all_rows[] = {
     // Calls upstream.
     {"CLAUDE_PROXY_UPSTREAM_CA_FILE", readable_file{calls<&upstream::options::ca_file>},
      "Trust anchors (PEM) for an https upstream, besides the system's."},
-    {"CLAUDE_PROXY_UPSTREAM_CONNECT_TIMEOUT", duration{calls<&upstream::options::connect_timeout>, 10ms, 10min}, "TCP and TLS together."},
+    {"CLAUDE_PROXY_UPSTREAM_CONNECT_TIMEOUT", duration{calls<&upstream::options::connect_timeout>, 10ms, 10min},
+     "TCP and TLS together."},
     {"CLAUDE_PROXY_UPSTREAM_HEAD_TIMEOUT", duration{calls<&upstream::options::head_timeout>, 10ms, 24h},
      "From the request sent to the answer's head."},
-    {"CLAUDE_PROXY_UPSTREAM_FIRST_CONTENT_TIMEOUT", duration{calls<&upstream::options::first_content_timeout>, 10ms, 24h},
+    {"CLAUDE_PROXY_UPSTREAM_FIRST_CONTENT_TIMEOUT",
+     duration{calls<&upstream::options::first_content_timeout>, 10ms, 24h},
      "From a stream's head to its first content."},
     {"CLAUDE_PROXY_UPSTREAM_IDLE_TIMEOUT", duration{calls<&upstream::options::idle_timeout>, 10ms, 24h},
      "Between two bytes of an answer."},
-    {"CLAUDE_PROXY_UPSTREAM_TOTAL_TIMEOUT", duration{calls<&upstream::options::total_timeout>, 10ms, 24h}, "The whole call."},
+    {"CLAUDE_PROXY_UPSTREAM_TOTAL_TIMEOUT", duration{calls<&upstream::options::total_timeout>, 10ms, 24h},
+     "The whole call."},
     {"CLAUDE_PROXY_UPSTREAM_KEEP_ALIVE_TIMEOUT", duration{calls<&upstream::options::keep_alive_timeout>, 0ms, 24h},
      "Pooled connections unused for so long are closed."},
     {"CLAUDE_PROXY_UPSTREAM_IDLE_CONNECTIONS_MAX", count32{calls<&upstream::options::idle_connections_max>, 0, 100'000},
      "Pooled connections of one reactor thread."},
-    {"CLAUDE_PROXY_UPSTREAM_RESOLVE_EVERY", duration{calls<&upstream::options::resolve_every>, 1s, 24h}, "How long a DNS answer is used."},
+    {"CLAUDE_PROXY_UPSTREAM_RESOLVE_EVERY", duration{calls<&upstream::options::resolve_every>, 1s, 24h},
+     "How long a DNS answer is used."},
     {"CLAUDE_PROXY_UPSTREAM_HEAD_BYTES_MAX", size32{calls<&upstream::options::head_bytes_max>, kib, 16 * mib},
      "Head of an answer; more is a protocol error."},
 
     // The log's writer.
-    {"CLAUDE_PROXY_FLUSH_EVERY", duration{log<&telemetry::options::flush_every>, 1ms, 10s}, "Longest time a log line waits to be written."},
+    {"CLAUDE_PROXY_FLUSH_EVERY", duration{log<&telemetry::options::flush_every>, 1ms, 10s},
+     "Longest time a log line waits to be written."},
     {"CLAUDE_PROXY_RECORDS_MAX", count64{log<&telemetry::options::records_max>, 16, 1'000'000},
      "Finished requests of one reactor thread that may wait for the log; more are dropped and counted."},
 };
@@ -145,7 +155,8 @@ outcome refuse(std::string why) { return std::unexpected(std::move(why)); }
 bool is_visible_ascii(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
 }
-constexpr std::string_view not_visible = "has a character that no key has (white space or beyond ASCII); copy the key again";
+constexpr std::string_view not_visible =
+    "has a character that no key has (white space or beyond ASCII); copy the key again";
 
 struct reader {
     std::string_view text;
@@ -193,7 +204,8 @@ struct reader {
     }
     outcome operator()(const readable_file& field) const {
         const std::string path(text);
-        if (access(path.c_str(), R_OK) != 0) return refuse(fmt::format("names a file that cannot be read: {}", std::strerror(errno)));
+        if (access(path.c_str(), R_OK) != 0)
+            return refuse(fmt::format("names a file that cannot be read: {}", std::strerror(errno)));
         field.at(into) = path;
         return {};
     }
@@ -214,7 +226,8 @@ struct reader {
     }
     outcome operator()(const log_level&) const {
         using enum telemetry::level;
-        for (const auto& [name, value] : {std::pair{"debug", debug}, {"info", info}, {"warn", warn}, {"error", error}}) {
+        for (const auto& [name, value] :
+             {std::pair{"debug", debug}, {"info", info}, {"warn", warn}, {"error", error}}) {
             if (text == name) {
                 into.log.level_min = value;
                 return {};
@@ -230,7 +243,8 @@ struct reader {
     outcome operator()(const config_path&) const { return {}; }
     outcome operator()(const secrets_source&) const {
         if (text == "env") return {};
-        return refuse("must be `env`: other sources of secrets are not there yet; put the secrets into the environment");
+        return refuse(
+            "must be `env`: other sources of secrets are not there yet; put the secrets into the environment");
     }
 };
 

@@ -51,8 +51,9 @@ struct log_format {};
 struct config_path {};     // read before all others
 struct secrets_source {};  // where secrets come from; only `env` so far
 
-using kind = std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>, count<std::uint64_t>, listener, url,
-                          readable_file, secret, secret_list, log_level, log_format, config_path, secrets_source>;
+using kind =
+    std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>, count<std::uint64_t>,
+                 listener, url, readable_file, secret, secret_list, log_level, log_format, config_path, secrets_source>;
 
 struct row {
     std::string_view name;

@@ -14,7 +14,8 @@ class temporary_file {
 public:
     explicit temporary_file(std::string_view content) {
         static int number = 0;
-        path_ = std::filesystem::path(testing::TempDir()) / ("claude-proxy-" + std::to_string(getpid()) + "-" + std::to_string(++number));
+        path_ = std::filesystem::path(testing::TempDir()) /
+                ("claude-proxy-" + std::to_string(getpid()) + "-" + std::to_string(++number));
         std::ofstream(path_, std::ios::binary) << content;
     }
     ~temporary_file() { std::filesystem::remove(path_); }

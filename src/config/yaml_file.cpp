@@ -25,7 +25,9 @@ std::expected<std::vector<yaml_entry>, std::vector<std::string>> read_yaml_file(
         std::set<std::string> seen;
         for (const auto& item : root) {
             const int line = item.first.Mark().line + 1;
-            const auto refuse = [&problems, line](std::string_view why) { problems.push_back(fmt::format("line {}: {}", line, why)); };
+            const auto refuse = [&problems, line](std::string_view why) {
+                problems.push_back(fmt::format("line {}: {}", line, why));
+            };
             if (!item.first.IsScalar()) {
                 refuse("a key must be a name");
                 continue;

@@ -39,13 +39,16 @@ TEST(yaml_file, may_be_empty) {
 }
 
 TEST(yaml_file, with_merge_keys_is_refused_because_they_would_be_dropped) {
-    EXPECT_EQ(problems_of("threads: 1\n<<: {ping_interval: 1s}\n"), "line 2: merge keys (`<<`) are not supported; write the values out\n");
+    EXPECT_EQ(problems_of("threads: 1\n<<: {ping_interval: 1s}\n"),
+              "line 2: merge keys (`<<`) are not supported; write the values out\n");
 }
 
 TEST(yaml_file, tells_every_problem_with_its_line) {
-    const std::string told = problems_of("threads: [1, 2]\nlisten: {a: b}\nthreads2: 1\nthreads2: 2\nlog_level:\n? [a]\n: 1\n");
+    const std::string told =
+        problems_of("threads: [1, 2]\nlisten: {a: b}\nthreads2: 1\nthreads2: 2\nlog_level:\n? [a]\n: 1\n");
     for (const char* line : {"line 1: `threads` must be a single value", "line 2: `listen` must be a single value",
-                             "line 4: `threads2` is set a second time", "line 5: `log_level` has no value", "line 6: a key must be a name"}) {
+                             "line 4: `threads2` is set a second time", "line 5: `log_level` has no value",
+                             "line 6: a key must be a name"}) {
         EXPECT_NE(told.find(line), std::string::npos) << line << " is not in\n" << told;
     }
 }

@@ -8,10 +8,12 @@ namespace gateway {
 net::task<void> batches(exchange& x, service& s, const http::request_head& head) {
     std::string upstream = upstream_head(head, s.upstream);
     x.ready_us = net::monotonic_us();
-    std::function<void(std::string&)> rewrite = [base = x.public_base](std::string& body) { rewrite_results_urls(body, base); };
+    std::function<void(std::string&)> rewrite = [base = x.public_base](std::string& body) {
+        rewrite_results_urls(body, base);
+    };
     if (head.framing != http::body_framing::none) {
-        co_await forward_upload(x, s, std::move(upstream), head.framing, head.content_length, s.options.batches_body_bytes_max,
-                                std::move(rewrite));
+        co_await forward_upload(x, s, std::move(upstream), head.framing, head.content_length,
+                                s.options.batches_body_bytes_max, std::move(rewrite));
         co_return;
     }
     constexpr std::uint64_t batch_list_bytes_max = 8 << 20;  // a page of 1,000 batches is about 600 KB

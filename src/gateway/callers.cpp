@@ -41,7 +41,8 @@ caller_table::digest caller_table::hash(std::string_view key) const {
         char name[] = "SHA256";
         const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
                                          OSSL_PARAM_construct_end()};
-        if (EVP_MAC_init(context, pepper_.data(), pepper_.size(), parameters) != 1) throw std::runtime_error("HMAC-SHA-256 failed");
+        if (EVP_MAC_init(context, pepper_.data(), pepper_.size(), parameters) != 1)
+            throw std::runtime_error("HMAC-SHA-256 failed");
         keyed.owner = this;
     }
     digest made{};

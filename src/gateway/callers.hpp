@@ -1,7 +1,7 @@
 // Who may ask: the static client keys of CLAUDE_PROXY_API_KEYS, all of team `default`.
 //
-// Keys are kept and compared as HMAC-SHA-256 under a pepper made at start, in constant time, so neither memory dumps nor
-// timing tell a key. Thread rule: immutable after construction; `find` may be called from any thread.
+// Keys are kept and compared as HMAC-SHA-256 under a pepper made at start, in constant time, so neither memory dumps
+// nor timing tell a key. Thread rule: immutable after construction; `find` may be called from any thread.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 namespace gateway {
 
 struct caller {
-    std::string id;    // shown in logs: "static-1"
+    std::string id;  // shown in logs: "static-1"
     std::string team;
 };
 

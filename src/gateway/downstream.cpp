@@ -23,9 +23,13 @@ downstream::downstream(exchange& x, const http::response_head& head, bool event_
             case http::field::cache_control:
             case http::field::set_cookie:
             case http::field::strict_transport_security:
-            case http::field::via: continue;
-            case http::field::request_id: x.record.upstream_request_id = entry.value; break;
-            default: break;
+            case http::field::via:
+                continue;
+            case http::field::request_id:
+                x.record.upstream_request_id = entry.value;
+                break;
+            default:
+                break;
         }
         if (head.hop_by_hop(entry)) continue;
         head_.append(entry.line).append("\r\n");

@@ -14,7 +14,8 @@ std::string new_request_id() {
     constexpr std::string_view alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz0123456789";
     thread_local std::array<std::uint64_t, 2> state = [] {
         std::array<std::uint64_t, 2> seed{};
-        if (getrandom(seed.data(), sizeof seed, 0) != sizeof seed) seed = {static_cast<std::uint64_t>(net::monotonic_us()), 1};
+        if (getrandom(seed.data(), sizeof seed, 0) != sizeof seed)
+            seed = {static_cast<std::uint64_t>(net::monotonic_us()), 1};
         return seed;
     }();
     std::string id = "req_cp_";
@@ -36,7 +37,11 @@ std::string upstream_head(const http::request_head& head, upstream::client& upst
     made.reserve(head.size + 192);
     std::string_view target = head.target;
     while (target.starts_with("/v1/v1/")) target.remove_prefix(3);  // a base URL that already ended in /v1
-    made.append(head.method).append(" ").append(upstream.where().path_prefix).append(target).append(" HTTP/1.1\r\nhost: ");
+    made.append(head.method)
+        .append(" ")
+        .append(upstream.where().path_prefix)
+        .append(target)
+        .append(" HTTP/1.1\r\nhost: ");
     made.append(upstream.where().host_header).append("\r\n");
     for (const auto& entry : head.headers) {
         switch (entry.id) {
@@ -45,8 +50,10 @@ std::string upstream_head(const http::request_head& head, upstream::client& upst
             case http::field::expect:
             case http::field::accept_encoding:
             case http::field::x_api_key:
-            case http::field::authorization: continue;
-            default: break;
+            case http::field::authorization:
+                continue;
+            default:
+                break;
         }
         if (head.hop_by_hop(entry)) continue;
         made.append(entry.line).append("\r\n");
@@ -55,13 +62,16 @@ std::string upstream_head(const http::request_head& head, upstream::client& upst
     return made;
 }
 
-net::task<void> answer(exchange& x, int status, std::string_view extra_headers, std::string_view content_type, std::string_view body) {
+net::task<void> answer(exchange& x, int status, std::string_view extra_headers, std::string_view content_type,
+                       std::string_view body) {
     const bool keep = x.client.will_keep_alive();
     if (!keep) x.client.close_after_this();
     std::string text = fmt::format(
-        "HTTP/1.1 {} {}\r\n{}content-length: {}\r\ncache-control: no-store\r\nrequest-id: {}\r\nx-claude-proxy-request-id: {}\r\n{}{}\r\n",
-        status, http::reason_of(status), content_type.empty() ? std::string() : fmt::format("content-type: {}\r\n", content_type),
-        body.size(), x.record.request_id, x.record.request_id, extra_headers, keep ? "" : "connection: close\r\n");
+        "HTTP/1.1 {} {}\r\n{}content-length: {}\r\ncache-control: no-store\r\nrequest-id: "
+        "{}\r\nx-claude-proxy-request-id: {}\r\n{}{}\r\n",
+        status, http::reason_of(status),
+        content_type.empty() ? std::string() : fmt::format("content-type: {}\r\n", content_type), body.size(),
+        x.record.request_id, x.record.request_id, extra_headers, keep ? "" : "connection: close\r\n");
     const std::size_t head_bytes = text.size();
     if (!x.head_method) text.append(body);
     x.answered = true;

@@ -31,13 +31,13 @@ struct service {
 struct exchange {
     http::connection& client;
     telemetry::request_record record{};
-    std::int64_t began_us = 0;         // monotonic; the request's first byte
-    std::int64_t ready_us = 0;         // the whole request was here, before we worked on it
-    std::string path{};                // normalised: one /v1 prefix, percent-decoded; what routes match
-    std::string public_base{};         // "https://host" as the caller sees us, for URLs in answers
-    bool head_method = false;          // HEAD: answers have no body
-    bool http_1_0 = false;             // no chunked coding downstream
-    bool answered = false;             // a final status was written, whole or in part
+    std::int64_t began_us = 0;  // monotonic; the request's first byte
+    std::int64_t ready_us = 0;  // the whole request was here, before we worked on it
+    std::string path{};         // normalised: one /v1 prefix, percent-decoded; what routes match
+    std::string public_base{};  // "https://host" as the caller sees us, for URLs in answers
+    bool head_method = false;   // HEAD: answers have no body
+    bool http_1_0 = false;      // no chunked coding downstream
+    bool answered = false;      // a final status was written, whole or in part
     http::body_reservation reservation{};
 
     std::uint64_t elapsed_us() const { return static_cast<std::uint64_t>(net::monotonic_us() - began_us); }
@@ -51,7 +51,8 @@ std::string upstream_head(const http::request_head& head, upstream::client& upst
 // Answers with one of our own errors in Anthropic's envelope, or notes it when an answer has begun or nobody listens.
 net::task<void> refuse(exchange& x, base::error why);
 // A complete answer of our own with a body.
-net::task<void> answer(exchange& x, int status, std::string_view extra_headers, std::string_view content_type, std::string_view body);
+net::task<void> answer(exchange& x, int status, std::string_view extra_headers, std::string_view content_type,
+                       std::string_view body);
 
 // 24 random characters behind "req_cp_".
 std::string new_request_id();

@@ -20,11 +20,15 @@ bool is_event_stream(const http::response_head& head) {
 }
 
 // One attempt, from connecting to the last byte.
-net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upstream::call& call, upstream::reuse pooled) {
+net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upstream::call& call,
+                                 upstream::reuse pooled) {
     const upstream::options& waits = s.upstream.settings();
-    const auto nothing = [](base::error why) { return relay_outcome{.failure = std::move(why), .reached_client = false, .error_json = {}}; };
+    const auto nothing = [](base::error why) {
+        return relay_outcome{.failure = std::move(why), .reached_client = false, .error_json = {}};
+    };
     ++x.record.attempts;
-    auto connected = co_await call.connect(pooled, what.connect_at_most.count() > 0 ? what.connect_at_most : waits.connect_timeout);
+    auto connected =
+        co_await call.connect(pooled, what.connect_at_most.count() > 0 ? what.connect_at_most : waits.connect_timeout);
     if (!connected) co_return nothing(std::move(connected.error()));
 
     auto sent = co_await call.send(what.head, what.body);
@@ -32,7 +36,8 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     const std::int64_t sent_us = net::monotonic_us();
     if (x.record.overhead_us == 0) x.record.overhead_us = static_cast<std::uint64_t>(sent_us - x.ready_us);
 
-    const auto head = co_await call.read_head(x.head_method, what.head_at_most.count() > 0 ? what.head_at_most : waits.head_timeout);
+    const auto head =
+        co_await call.read_head(x.head_method, what.head_at_most.count() > 0 ? what.head_at_most : waits.head_timeout);
     if (!head) co_return nothing(head.error());
     x.record.upstream_head_us = x.elapsed_us();
     if (what.unavailable_is_failure && (*head)->status >= 500) {
@@ -92,16 +97,18 @@ net::task<void> answer_failure(exchange& x, forward_outcome& outcome) {
     co_await answer(x, status, "", "application/json", outcome.error_json);
 }
 
-net::task<base::result<std::string>> read_whole_body(exchange& x, http::body_framing framing, std::uint64_t content_length,
-                                                     std::uint64_t bytes_max) {
+net::task<base::result<std::string>> read_whole_body(exchange& x, http::body_framing framing,
+                                                     std::uint64_t content_length, std::uint64_t bytes_max) {
     http::connection& client = x.client;
     const auto too_large = [&] {
         client.close_after_this();
-        return fail(errc::body_too_large, fmt::format("The body exceeds the {} bytes allowed on this route.", bytes_max));
+        return fail(errc::body_too_large,
+                    fmt::format("The body exceeds the {} bytes allowed on this route.", bytes_max));
     };
     const auto no_room = [] {
         return fail(errc::in_flight_bytes_exhausted,
-                    "The gateway holds as many request bodies as it may (CLAUDE_PROXY_IN_FLIGHT_BYTES_MAX).", std::chrono::seconds(1));
+                    "The gateway holds as many request bodies as it may (CLAUDE_PROXY_IN_FLIGHT_BYTES_MAX).",
+                    std::chrono::seconds(1));
     };
     const std::uint64_t budget = client.options().in_flight_bytes_max;
     constexpr std::uint64_t step_first = 16 * 1024;
@@ -109,7 +116,8 @@ net::task<base::result<std::string>> read_whole_body(exchange& x, http::body_fra
     if (framing == http::body_framing::none) co_return body;
     if (framing == http::body_framing::length) {
         if (content_length > bytes_max) co_return too_large();
-        if (!http::body_reservation::try_take(client.load(), content_length, budget, x.reservation)) co_return no_room();
+        if (!http::body_reservation::try_take(client.load(), content_length, budget, x.reservation))
+            co_return no_room();
         const std::string_view here = client.take_buffered_body(static_cast<std::size_t>(content_length));
         body.reserve(static_cast<std::size_t>(content_length));
         body.append(here);

@@ -12,16 +12,16 @@ namespace gateway {
 
 // What is sent, and what is expected back.
 struct forwarding {
-    std::string head;               // from upstream_head(); framing and the blank line are added here
-    std::string_view body{};        // held by the caller until `release_body`
+    std::string head;         // from upstream_head(); framing and the blank line are added here
+    std::string_view body{};  // held by the caller until `release_body`
     bool has_body = false;
-    bool wants_stream = false;      // the request asked for server-sent events
-    bool metered = false;           // answers carry usage: /v1/messages
-    std::uint64_t hold_bytes_max = 0;                 // plain_options::hold_bytes_max
-    std::function<void(std::string&)> rewrite{};      // plain_options::rewrite
-    std::function<void()> release_body{};             // no other attempt will follow: the body may go
-    bool unavailable_is_failure = false;              // a status of 500 or more is not relayed: the caller has better
-    milliseconds connect_at_most{0};                  // 0: the upstream's own settings
+    bool wants_stream = false;                    // the request asked for server-sent events
+    bool metered = false;                         // answers carry usage: /v1/messages
+    std::uint64_t hold_bytes_max = 0;             // plain_options::hold_bytes_max
+    std::function<void(std::string&)> rewrite{};  // plain_options::rewrite
+    std::function<void()> release_body{};         // no other attempt will follow: the body may go
+    bool unavailable_is_failure = false;          // a status of 500 or more is not relayed: the caller has better
+    milliseconds connect_at_most{0};              // 0: the upstream's own settings
     milliseconds head_at_most{0};
 };
 
@@ -38,11 +38,12 @@ net::task<void> answer_failure(exchange& x, forward_outcome& outcome);
 
 // A request whose body is not held: it streams through to one attempt upstream. The whole endpoint.
 net::task<void> forward_upload(exchange& x, service& s, std::string head, http::body_framing framing,
-                               std::uint64_t content_length, std::uint64_t body_bytes_max, std::function<void(std::string&)> rewrite);
+                               std::uint64_t content_length, std::uint64_t body_bytes_max,
+                               std::function<void(std::string&)> rewrite);
 
-// Reads the whole body into memory under the byte budget. Errors: body_too_large, in_flight_bytes_exhausted and those of
-// http::connection::read_body.
-net::task<base::result<std::string>> read_whole_body(exchange& x, http::body_framing framing, std::uint64_t content_length,
-                                                     std::uint64_t bytes_max);
+// Reads the whole body into memory under the byte budget. Errors: body_too_large, in_flight_bytes_exhausted and those
+// of http::connection::read_body.
+net::task<base::result<std::string>> read_whole_body(exchange& x, http::body_framing framing,
+                                                     std::uint64_t content_length, std::uint64_t bytes_max);
 
 }  // namespace gateway

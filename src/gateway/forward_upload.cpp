@@ -26,7 +26,8 @@ net::task<base::result<bool>> pump(exchange& x, upstream::call& call, bool chunk
         if (!got) co_return std::unexpected(got.error());
         if (x.client.body_bytes() > body_bytes_max) {
             x.client.close_after_this();
-            co_return fail(errc::body_too_large, fmt::format("The body exceeds the {} bytes allowed on this route.", body_bytes_max));
+            co_return fail(errc::body_too_large,
+                           fmt::format("The body exceeds the {} bytes allowed on this route.", body_bytes_max));
         }
         const std::string_view payload(piece.get(), *got);
         std::array<iovec, 3> parts{};
@@ -53,7 +54,8 @@ net::task<void> forward_upload(exchange& x, service& s, std::string head, http::
     const upstream::options& waits = s.upstream.settings();
     if (framing == http::body_framing::length && content_length > body_bytes_max) {
         x.client.close_after_this();
-        co_await refuse(x, {errc::body_too_large, fmt::format("The body exceeds the {} bytes allowed on this route.", body_bytes_max)});
+        co_await refuse(x, {errc::body_too_large,
+                            fmt::format("The body exceeds the {} bytes allowed on this route.", body_bytes_max)});
         co_return;
     }
     x.client.keep_input();

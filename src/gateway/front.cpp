@@ -23,7 +23,9 @@ base::result<const caller*> authenticate(const http::request_head& head, const c
             presented = entry.value;
         } else if (entry.id == http::field::authorization) {
             constexpr std::size_t scheme_bytes = 7;
-            if (entry.value.size() <= scheme_bytes || !http::equals_lower(entry.value.substr(0, scheme_bytes), "bearer ")) continue;
+            if (entry.value.size() <= scheme_bytes ||
+                !http::equals_lower(entry.value.substr(0, scheme_bytes), "bearer "))
+                continue;
             presented = entry.value.substr(scheme_bytes);
             while (presented.starts_with(' ')) presented.remove_prefix(1);
         }
@@ -32,7 +34,8 @@ base::result<const caller*> authenticate(const http::request_head& head, const c
         if (const caller* who = callers.find(presented)) return who;
     }
     if (any) return base::fail(errc::credential_invalid, "The API key is not known to this gateway.");
-    return base::fail(errc::credential_missing, "Send a key of this gateway as `x-api-key` or `authorization: Bearer`.");
+    return base::fail(errc::credential_missing,
+                      "Send a key of this gateway as `x-api-key` or `authorization: Bearer`.");
 }
 
 exchange begin(http::connection& client) {
@@ -64,12 +67,14 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
                        {{"request_id", x.record.request_id}, {"what", std::string(problem.what())}});
     } catch (...) {
         failed = true;
-        parts_.log.log(telemetry::level::error, "request_failed", {{"request_id", x.record.request_id}, {"what", "unknown exception"}});
+        parts_.log.log(telemetry::level::error, "request_failed",
+                       {{"request_id", x.record.request_id}, {"what", "unknown exception"}});
     }
     if (failed) {
         client.close_after_this();
         if (x.answered) client.stream().reset();
-        co_await gateway::refuse(x, {errc::internal, "The gateway failed; the request id finds the reason in its log."});
+        co_await gateway::refuse(x,
+                                 {errc::internal, "The gateway failed; the request id finds the reason in its log."});
     }
     record(x);
 }
@@ -77,7 +82,8 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
 net::task<void> front::run(exchange& x, const http::request_head& head) {
     auto path = normal_path(head.path);
     if (!path) {
-        co_await gateway::refuse(x, {errc::bad_framing, "The path is ambiguous: dot or empty segments, or encoded separators."});
+        co_await gateway::refuse(
+            x, {errc::bad_framing, "The path is ambiguous: dot or empty segments, or encoded separators."});
         co_return;
     }
     x.path = std::move(*path);
@@ -98,7 +104,8 @@ net::task<void> front::run(exchange& x, const http::request_head& head) {
         }
         x.record.caller = (*who)->id;
         x.record.team = (*who)->team;
-        const bool tls = x.client.stream().tls() || http::equals_lower(head.find(http::field::x_forwarded_proto), "https");
+        const bool tls =
+            x.client.stream().tls() || http::equals_lower(head.find(http::field::x_forwarded_proto), "https");
         x.public_base = fmt::format("{}://{}", tls ? "https" : "http", head.host);
     }
     co_await found.row->run(x, parts_, head);
@@ -118,19 +125,22 @@ net::task<void> front::refuse(http::connection& client, const base::error& why) 
 }
 
 std::string front::overload_answer() {
-    const base::error why{errc::too_many_connections, "The gateway has as many connections as it may (CLAUDE_PROXY_CONNECTIONS_MAX)."};
+    const base::error why{errc::too_many_connections,
+                          "The gateway has as many connections as it may (CLAUDE_PROXY_CONNECTIONS_MAX)."};
     const std::string id = new_request_id();
     const std::string body = anthropic::error_body(why, id);
-    return fmt::format("HTTP/1.1 529 Overloaded\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n"
-                       "request-id: {}\r\nx-claude-proxy-request-id: {}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{}",
-                       body.size(), id, id, body);
+    return fmt::format(
+        "HTTP/1.1 529 Overloaded\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n"
+        "request-id: {}\r\nx-claude-proxy-request-id: {}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{}",
+        body.size(), id, id, body);
 }
 
 void front::on_accept_failure(const std::string& reason) {
     const std::int64_t now = net::monotonic_us() / 1000;
     if (now - accept_failure_logged_ms_ < 1000) return;  // once a second is enough to be seen
     accept_failure_logged_ms_ = now;
-    parts_.log.log(telemetry::level::error, "accept_failed", {{"what", reason}, {"cure", "raise the open-file limit (ulimit -n)"}});
+    parts_.log.log(telemetry::level::error, "accept_failed",
+                   {{"what", reason}, {"cure", "raise the open-file limit (ulimit -n)"}});
 }
 
 }  // namespace gateway

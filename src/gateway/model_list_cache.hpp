@@ -11,7 +11,7 @@ namespace gateway {
 
 class model_list_cache {
 public:
-    static constexpr std::size_t entries_max = 64;       // distinct targets (path and query)
+    static constexpr std::size_t entries_max = 64;  // distinct targets (path and query)
     static constexpr std::size_t body_bytes_max = 1 << 20;
 
     // The JSON last seen for this target, or nullptr.

@@ -36,7 +36,8 @@ net::task<void> models(exchange& x, service& s, const http::request_head& head) 
     auto outcome = co_await forward(x, s, next);
     if (outcome.failure && known && base::facts_of(outcome.failure->kind).whose == base::fault::upstream) {
         x.record.reason = base::facts_of(outcome.failure->kind).reason;
-        co_await answer(x, 200, "warning: 111 claude-proxy \"upstream unavailable; last known list\"\r\n", "application/json", *known);
+        co_await answer(x, 200, "warning: 111 claude-proxy \"upstream unavailable; last known list\"\r\n",
+                        "application/json", *known);
         co_return;
     }
     co_await answer_failure(x, outcome);

@@ -76,7 +76,9 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
                 if (const auto sent = co_await out.write(held, true); !sent) outcome.failure = sent.error();
                 break;
             }
-            case call::got::failed: outcome.failure = call.failure(); break;
+            case call::got::failed:
+                outcome.failure = call.failure();
+                break;
             case call::got::blocked: {
                 reads_in_a_row = 0;
                 if (!holding && !out.begun()) {  // a slow body must not keep the status back

@@ -27,8 +27,14 @@ std::size_t last_event_end(std::string_view bytes) {
 // The relay's state between two reads. The decisions are here; `relay_stream` below is the loop that waits.
 class stream_relay {
 public:
-    stream_relay(exchange& x, service& s, call& upstream, const http::response_head& head, const std::function<void()>& release)
-        : x_(x), limits_(s.options), waits_(s.upstream.settings()), call_(upstream), out_(x, head, true), release_request_(release) {
+    stream_relay(exchange& x, service& s, call& upstream, const http::response_head& head,
+                 const std::function<void()>& release)
+        : x_(x),
+          limits_(s.options),
+          waits_(s.upstream.settings()),
+          call_(upstream),
+          out_(x, head, true),
+          release_request_(release) {
         out_.frame({});
         began_ms_ = heard_ms_ = sent_ms_ = now();
     }
@@ -43,7 +49,8 @@ public:
     std::int64_t next_due() const {
         std::int64_t due = std::min(heard_ms_ + waits_.idle_timeout.count(), call_.total_deadline_ms());
         if (!meter_.content_seen()) due = std::min(due, began_ms_ + waits_.first_content_timeout.count());
-        return std::min(due, flowing_ ? sent_ms_ + limits_.ping_interval.count() : began_ms_ + limits_.preamble_hold.count());
+        return std::min(
+            due, flowing_ ? sent_ms_ + limits_.ping_interval.count() : began_ms_ + limits_.preamble_hold.count());
     }
 
     net::task<void> on_data(std::string_view payload, bool last) {
@@ -87,7 +94,8 @@ public:
     // A wait ended with something else than bytes.
     net::task<void> on_wake(net::wake why) {
         const std::int64_t at = now();
-        if (why != net::wake::timeout || at >= call_.total_deadline_ms() || at >= heard_ms_ + waits_.idle_timeout.count()) {
+        if (why != net::wake::timeout || at >= call_.total_deadline_ms() ||
+            at >= heard_ms_ + waits_.idle_timeout.count()) {
             outcome.failure = call_.explain(why, errc::upstream_idle_timeout);
         } else if (!meter_.content_seen() && at >= began_ms_ + waits_.first_content_timeout.count()) {
             outcome.failure = call_.explain(why, errc::upstream_first_content_timeout);
@@ -103,8 +111,8 @@ public:
         }
     }
 
-    // The stream broke after the client had some of it: says so in the protocol, then ends properly. The beginning of an
-    // event that never got its end was held back and is dropped.
+    // The stream broke after the client had some of it: says so in the protocol, then ends properly. The beginning of
+    // an event that never got its end was held back and is dropped.
     net::task<void> say_broken() {
         if (outcome.failure->kind == errc::shutting_down) {
             x_.client.timer().revive();
@@ -119,10 +127,13 @@ public:
 private:
     std::int64_t now() const { return x_.client.reactor().now_ms(); }
 
-    static base::error ended_early() { return {errc::upstream_cut, "The upstream ended the stream before message_stop."}; }
+    static base::error ended_early() {
+        return {errc::upstream_cut, "The upstream ended the stream before message_stop."};
+    }
 
     bool preamble_over(std::size_t waiting_bytes) const {
-        return meter_.content_seen() || metered().events >= limits_.preamble_events_max || waiting_bytes >= limits_.preamble_bytes_max;
+        return meter_.content_seen() || metered().events >= limits_.preamble_events_max ||
+               waiting_bytes >= limits_.preamble_bytes_max;
     }
 
     // Sends `bytes`, the front of held_ or a payload while held_ is empty.
@@ -157,8 +168,8 @@ private:
     bool flowing_ = false;           // the client has the head
     bool client_mid_event_ = false;  // an event too long to hold was sent in part
     std::int64_t began_ms_ = 0;
-    std::int64_t heard_ms_ = 0;      // last byte from upstream
-    std::int64_t sent_ms_ = 0;       // last byte to the client
+    std::int64_t heard_ms_ = 0;  // last byte from upstream
+    std::int64_t sent_ms_ = 0;   // last byte to the client
 };
 
 }  // namespace
@@ -178,8 +189,12 @@ net::task<relay_outcome> relay_stream(exchange& x, service& s, call& call, const
                     co_await x.client.reactor().yield();
                 }
                 break;
-            case call::got::end: co_await relay.on_end({}); break;
-            case call::got::failed: co_await relay.on_end(call.failure()); break;
+            case call::got::end:
+                co_await relay.on_end({});
+                break;
+            case call::got::failed:
+                co_await relay.on_end(call.failure());
+                break;
             case call::got::blocked: {
                 reads_in_a_row = 0;
                 x.client.timer().set(relay.next_due());

@@ -105,7 +105,8 @@ std::optional<std::string> normal_path(std::string_view path) {
             const int low = i + 2 < path.size() ? hex(path[i + 2]) : -1;
             if (high < 0 || low < 0) return std::nullopt;
             c = static_cast<char>(high * 16 + low);
-            if (c == '/' || c == '\\' || c == '%' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return std::nullopt;
+            if (c == '/' || c == '\\' || c == '%' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+                return std::nullopt;
             i += 2;
         }
         decoded.push_back(c);

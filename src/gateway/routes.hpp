@@ -20,14 +20,14 @@ struct route {
 };
 
 struct routed {
-    const route* row = nullptr;      // nullptr: no row has this path
-    bool method_not_allowed = false; // a row has the path, none the method
+    const route* row = nullptr;       // nullptr: no row has this path
+    bool method_not_allowed = false;  // a row has the path, none the method
 };
 
 routed find_route(std::string_view method, std::string_view path);
 
-// Percent-decoded once, with a doubled /v1 prefix (a base URL that ended in /v1) made single. Nothing when readers could
-// differ about it: dot segments, empty segments, an encoded slash, backslash or control character.
+// Percent-decoded once, with a doubled /v1 prefix (a base URL that ended in /v1) made single. Nothing when readers
+// could differ about it: dot segments, empty segments, an encoded slash, backslash or control character.
 std::optional<std::string> normal_path(std::string_view path);
 
 }  // namespace gateway

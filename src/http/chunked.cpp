@@ -28,8 +28,10 @@ bool forbidden_trailer(field id) {
         case field::te:
         case field::trailer:
         case field::transfer_encoding:
-        case field::x_api_key: return true;
-        default: return false;
+        case field::x_api_key:
+            return true;
+        default:
+            return false;
     }
 }
 
@@ -62,7 +64,8 @@ chunk_decoder::outcome chunk_decoder::decode(std::span<char> bytes) {
             case at::extension:
                 if (c == '\r') {
                     at_ = at::size_lf;
-                } else if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f || ++line_bytes_ > line_bytes_max) {
+                } else if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f ||
+                           ++line_bytes_ > line_bytes_max) {
                     return malformed();
                 }
                 ++in;
@@ -116,7 +119,8 @@ chunk_decoder::outcome chunk_decoder::decode(std::span<char> bytes) {
                 at_ = at::trailer;
                 break;
             }
-            case at::done: break;
+            case at::done:
+                break;
         }
     }
     return {at_ == at::done ? status::complete : status::more, in, out};

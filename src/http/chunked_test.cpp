@@ -49,9 +49,11 @@ TEST(chunked, bytes_behind_the_end_are_left_alone) {
 }
 
 TEST(chunked, malformed_framing_is_refused) {
-    for (const std::string text : {"\r\n", "x\r\n", "-1\r\n", "+1\r\na\r\n", "0x1\r\na\r\n", " 1\r\na\r\n", "1 \r\na\r\n", "1\na\r\n", "1\r\nab\r\n", "1\r\na\n",
-                                   "1\r\na\r1", "1\ra", "1111111111111111\r\n", "1;e\nx\r\na\r\n", "0\r\nbad trailer\r\n\r\n", "0\r\n a: b\r\n\r\n",
-                                   "0\r\ncontent-length: 5\r\n\r\n", "0\r\ntransfer-encoding: chunked\r\n\r\n", "0\r\na: b\n\r\n"}) {
+    for (const std::string text :
+         {"\r\n", "x\r\n", "-1\r\n", "+1\r\na\r\n", "0x1\r\na\r\n", " 1\r\na\r\n", "1 \r\na\r\n", "1\na\r\n",
+          "1\r\nab\r\n", "1\r\na\n", "1\r\na\r1", "1\ra", "1111111111111111\r\n", "1;e\nx\r\na\r\n",
+          "0\r\nbad trailer\r\n\r\n", "0\r\n a: b\r\n\r\n", "0\r\ncontent-length: 5\r\n\r\n",
+          "0\r\ntransfer-encoding: chunked\r\n\r\n", "0\r\na: b\n\r\n"}) {
         EXPECT_EQ(decode({text}).state, chunk_decoder::status::malformed) << text;
     }
     EXPECT_EQ(decode({"1;" + std::string(5000, 'x') + "\r\na\r\n"}).state, chunk_decoder::status::malformed);

@@ -93,10 +93,12 @@ void connection::keep_input() {
 net::task<connection::fill_outcome> connection::fill() {
     for (;;) {
         const std::span<char> scratch = reactor().scratch();
-        const bool in_scratch = !input_.empty() && input_.data() >= scratch.data() && input_.data() < scratch.data() + scratch.size();
+        const bool in_scratch =
+            !input_.empty() && input_.data() >= scratch.data() && input_.data() < scratch.data() + scratch.size();
         if (in_scratch) keep_input();
         // What epoll has not announced is not asked for: one system call less a request.
-        const auto got = stream_.has_unread() ? stream_.read(scratch.first(head_read_bytes)) : net::io_result{io_status::blocked};
+        const auto got =
+            stream_.has_unread() ? stream_.read(scratch.first(head_read_bytes)) : net::io_result{io_status::blocked};
         switch (got.status) {
             case io_status::done:
                 if (input_.empty()) {
@@ -109,15 +111,21 @@ net::task<connection::fill_outcome> connection::fill() {
                     input_ = kept_;
                 }
                 co_return fill_outcome::data;
-            case io_status::end: co_return fill_outcome::end;
-            case io_status::failed: co_return fill_outcome::failed;
-            case io_status::blocked: break;
+            case io_status::end:
+                co_return fill_outcome::end;
+            case io_status::failed:
+                co_return fill_outcome::failed;
+            case io_status::blocked:
+                break;
         }
         switch (co_await stream_.readable(timer_)) {
-            case wake::ready: break;
-            case wake::timeout: co_return fill_outcome::timeout;
+            case wake::ready:
+                break;
+            case wake::timeout:
+                co_return fill_outcome::timeout;
             case wake::hangup:
-            case wake::cancelled: co_return fill_outcome::cancelled;
+            case wake::cancelled:
+                co_return fill_outcome::cancelled;
         }
     }
 }
@@ -156,13 +164,16 @@ net::task<next_request> connection::read_head(request_head& head) {
             if (*ended) break;
         }
         switch (co_await fill()) {
-            case fill_outcome::data: break;
+            case fill_outcome::data:
+                break;
             case fill_outcome::timeout:
                 if (input_.empty()) co_return next_request::closed;
-                co_return refuse({errc::request_timeout, "The request's head did not arrive in time (CLAUDE_PROXY_HEAD_TIMEOUT)."});
+                co_return refuse(
+                    {errc::request_timeout, "The request's head did not arrive in time (CLAUDE_PROXY_HEAD_TIMEOUT)."});
             case fill_outcome::end:
             case fill_outcome::failed:
-            case fill_outcome::cancelled: co_return next_request::closed;
+            case fill_outcome::cancelled:
+                co_return next_request::closed;
         }
     }
 
@@ -229,10 +240,13 @@ net::task<base::result<std::size_t>> connection::read_body(std::span<char> into)
         close_after_ = true;
         switch (how) {
             case fill_outcome::timeout:
-                return fail(errc::request_timeout, "The request's body stopped arriving (CLAUDE_PROXY_BODY_IDLE_TIMEOUT) or is too slow "
-                                                  "(CLAUDE_PROXY_BODY_BYTES_PER_SECOND_MIN).");
-            case fill_outcome::cancelled: return fail(errc::shutting_down, "The gateway is shutting down.");
-            default: return fail(errc::client_left);
+                return fail(errc::request_timeout,
+                            "The request's body stopped arriving (CLAUDE_PROXY_BODY_IDLE_TIMEOUT) or is too slow "
+                            "(CLAUDE_PROXY_BODY_BYTES_PER_SECOND_MIN).");
+            case fill_outcome::cancelled:
+                return fail(errc::shutting_down, "The gateway is shutting down.");
+            default:
+                return fail(errc::client_left);
         }
     };
     while (!body_ended_) {
@@ -244,7 +258,8 @@ net::task<base::result<std::size_t>> connection::read_body(std::span<char> into)
         }
         if (continue_owed_) {
             continue_owed_ = false;
-            if (const auto sent = co_await write("HTTP/1.1 100 Continue\r\n\r\n"); !sent) co_return std::unexpected(sent.error());
+            if (const auto sent = co_await write("HTTP/1.1 100 Continue\r\n\r\n"); !sent)
+                co_return std::unexpected(sent.error());
             bytes_written_ = 0;
             continue;
         }
@@ -263,7 +278,8 @@ net::task<base::result<std::size_t>> connection::read_body(std::span<char> into)
             if (got.status != io_status::blocked) co_return gone(fill_outcome::end);
             const wake why = co_await stream_.readable(timer_);
             body_waited_ms_ += reactor().now_ms() - wait_began_ms;
-            if (why != wake::ready) co_return gone(why == wake::timeout ? fill_outcome::timeout : fill_outcome::cancelled);
+            if (why != wake::ready)
+                co_return gone(why == wake::timeout ? fill_outcome::timeout : fill_outcome::cancelled);
             continue;
         }
         const auto how = co_await fill();
@@ -294,7 +310,8 @@ net::task<base::result<void>> connection::write(std::span<iovec> parts) {
     for (;;) {
         timer_.set_after(options_.write_idle_timeout.count());
         switch (co_await stream_.unblocked(timer_)) {
-            case wake::ready: break;
+            case wake::ready:
+                break;
             case wake::timeout:
                 close_after_ = true;
                 stream_.reset();

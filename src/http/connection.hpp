@@ -24,8 +24,8 @@ struct server_load {
     std::atomic<std::uint32_t> connections{0};
     std::atomic<std::uint64_t> in_flight_bytes{0};  // request bodies held in memory
     std::atomic<std::uint64_t> accepted_total{0};
-    std::atomic<std::uint64_t> refused_total{0};    // over connections_max
-    std::atomic<bool> draining{false};              // answers say `connection: close`
+    std::atomic<std::uint64_t> refused_total{0};  // over connections_max
+    std::atomic<bool> draining{false};            // answers say `connection: close`
 };
 
 // A place under the in-flight byte budget; given back when it goes.
@@ -111,7 +111,7 @@ private:
     server_load& load_;
 
     std::string peer_;
-    std::string_view input_;   // unread bytes, in kept_ or in the reactor's scratch
+    std::string_view input_;  // unread bytes, in kept_ or in the reactor's scratch
     std::string kept_;
     base::error refusal_{base::errc::internal};
 

@@ -65,10 +65,12 @@ bool is_host(std::string_view text) {
     if (bracketed) {
         if (text.size() < 2 || !text.ends_with(']')) return false;
         text = text.substr(1, text.size() - 2);
-        return std::ranges::all_of(text, [](char c) { return token_characters[static_cast<unsigned char>(c)] || c == ':'; });
+        return std::ranges::all_of(text,
+                                   [](char c) { return token_characters[static_cast<unsigned char>(c)] || c == ':'; });
     }
     return std::ranges::all_of(text, [](char c) {
-        return target_characters[static_cast<unsigned char>(c)] && std::string_view("/?@,:[]").find(c) == std::string_view::npos;
+        return target_characters[static_cast<unsigned char>(c)] &&
+               std::string_view("/?@,:[]").find(c) == std::string_view::npos;
     });
 }
 
@@ -201,25 +203,44 @@ framing_facts read_framing(message_head& head) {
 
 std::string_view reason_of(int status) {
     switch (status) {
-        case 200: return "OK";
-        case 400: return "Bad Request";
-        case 401: return "Unauthorized";
-        case 402: return "Payment Required";
-        case 403: return "Forbidden";
-        case 404: return "Not Found";
-        case 405: return "Method Not Allowed";
-        case 408: return "Request Timeout";
-        case 409: return "Conflict";
-        case 413: return "Content Too Large";
-        case 429: return "Too Many Requests";
-        case 431: return "Request Header Fields Too Large";
-        case 500: return "Internal Server Error";
-        case 502: return "Bad Gateway";
-        case 503: return "Service Unavailable";
-        case 504: return "Gateway Timeout";
-        case 505: return "HTTP Version Not Supported";
-        case 529: return "Overloaded";
-        default: return "";
+        case 200:
+            return "OK";
+        case 400:
+            return "Bad Request";
+        case 401:
+            return "Unauthorized";
+        case 402:
+            return "Payment Required";
+        case 403:
+            return "Forbidden";
+        case 404:
+            return "Not Found";
+        case 405:
+            return "Method Not Allowed";
+        case 408:
+            return "Request Timeout";
+        case 409:
+            return "Conflict";
+        case 413:
+            return "Content Too Large";
+        case 429:
+            return "Too Many Requests";
+        case 431:
+            return "Request Header Fields Too Large";
+        case 500:
+            return "Internal Server Error";
+        case 502:
+            return "Bad Gateway";
+        case 503:
+            return "Service Unavailable";
+        case 504:
+            return "Gateway Timeout";
+        case 505:
+            return "HTTP Version Not Supported";
+        case 529:
+            return "Overloaded";
+        default:
+            return "";
     }
 }
 
@@ -264,17 +285,18 @@ bool message_head::hop_by_hop(const header& candidate) const {
         case field::te:
         case field::trailer:
         case field::transfer_encoding:
-        case field::upgrade: return true;
-        default: break;
+        case field::upgrade:
+            return true;
+        default:
+            break;
     }
     if (!names_connection_fields) return false;
     for (const auto& entry : headers) {
         if (entry.id != field::connection) continue;
         bool named = false;
         for_each_token(entry.value, [&](std::string_view token) {
-            named = named || std::ranges::equal(token, candidate.name, [](char a, char b) {
-                        return (a | 0x20) == (b | 0x20) || a == b;
-                    });
+            named = named || std::ranges::equal(token, candidate.name,
+                                                [](char a, char b) { return (a | 0x20) == (b | 0x20) || a == b; });
         });
         if (named) return true;
     }
@@ -291,7 +313,8 @@ base::result<bool> head_end(std::string_view bytes, const head_limits& limits, h
             return fail(errc::bad_framing, "A line of the head ends in a bare line feed; lines end in CR LF.");
         }
         const bool empty_line = at - 1 == search.line_begin;
-        const bool leading = empty_line && search.line_begin % 2 == 0 && search.line_begin / 2 < leading_empty_lines_max &&
+        const bool leading = empty_line && search.line_begin % 2 == 0 &&
+                             search.line_begin / 2 < leading_empty_lines_max &&
                              bytes.substr(0, search.line_begin).find_first_not_of("\r\n") == std::string_view::npos;
         search.checked = search.line_begin = at + 1;
         if (empty_line && !leading) {
@@ -349,13 +372,16 @@ base::result<void> parse_request(std::string_view bytes, const head_limits& limi
     }
     const framing_facts facts = read_framing(head);
     if (facts.bad || facts.lengths > 1 || facts.codings > 1 || (facts.lengths > 0 && facts.codings > 0)) {
-        return fail(errc::bad_framing,
-                    "The body's length is ambiguous: send one content-length of digits, or transfer-encoding: chunked.");
+        return fail(
+            errc::bad_framing,
+            "The body's length is ambiguous: send one content-length of digits, or transfer-encoding: chunked.");
     }
     if (facts.codings > 0 && head.version_minor == 0) {
         return fail(errc::bad_framing, "HTTP/1.0 has no transfer-encoding.");
     }
-    head.framing = facts.chunked ? body_framing::chunked : facts.lengths > 0 ? body_framing::length : body_framing::none;
+    head.framing = facts.chunked       ? body_framing::chunked
+                   : facts.lengths > 0 ? body_framing::length
+                                       : body_framing::none;
 
     int hosts = 0;
     for (const auto& entry : head.headers) {
@@ -375,9 +401,11 @@ base::result<void> parse_request(std::string_view bytes, const head_limits& limi
     return {};
 }
 
-base::result<void> parse_response(std::string_view bytes, const head_limits& limits, bool head_only, response_head& head) {
+base::result<void> parse_response(std::string_view bytes, const head_limits& limits, bool head_only,
+                                  response_head& head) {
     const auto broken = [](std::string_view what) {
-        return fail(errc::upstream_protocol_error, "The upstream's response head is broken: " + std::string(what) + ".");
+        return fail(errc::upstream_protocol_error,
+                    "The upstream's response head is broken: " + std::string(what) + ".");
     };
     head.size = bytes.size();
     head.content_length = 0;

@@ -91,14 +91,15 @@ struct head_search {
     std::size_t checked = 0;     // bytes before this were looked at
 };
 
-// True when the head is complete: then `search.line_begin` is its size. Leading empty lines (at most two) are part of it.
-// Errors: bad_framing (a line feed without carriage return), head_too_large.
+// True when the head is complete: then `search.line_begin` is its size. Leading empty lines (at most two) are part of
+// it. Errors: bad_framing (a line feed without carriage return), head_too_large.
 base::result<bool> head_end(std::string_view bytes, const head_limits& limits, head_search& search);
 
 // `bytes` is exactly one head. Errors: bad_framing, head_too_large (too many headers), http_version_unsupported.
 base::result<void> parse_request(std::string_view bytes, const head_limits& limits, request_head& head);
 // Errors: upstream_protocol_error. `head_only`: the request was HEAD, so that there is no body whatever is announced.
-base::result<void> parse_response(std::string_view bytes, const head_limits& limits, bool head_only, response_head& head);
+base::result<void> parse_response(std::string_view bytes, const head_limits& limits, bool head_only,
+                                  response_head& head);
 
 // The standard reason phrase of a status, or an empty text.
 std::string_view reason_of(int status);

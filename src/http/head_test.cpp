@@ -32,7 +32,8 @@ const std::string host = "host: gateway\r\n";
 
 TEST(head, a_plain_request_is_read) {
     std::string kept;
-    const auto head = parse("POST /v1/messages?beta=true HTTP/1.1\r\nHost: a:1\r\nContent-Length: 12\r\nX: y \t\r\n\r\nbody", kept);
+    const auto head =
+        parse("POST /v1/messages?beta=true HTTP/1.1\r\nHost: a:1\r\nContent-Length: 12\r\nX: y \t\r\n\r\nbody", kept);
     ASSERT_TRUE(head.has_value());
     EXPECT_EQ(head->method, "POST");
     EXPECT_EQ(head->target, "/v1/messages?beta=true");
@@ -62,20 +63,22 @@ TEST(head, the_end_is_found_at_every_split) {
 }
 
 TEST(head, ambiguous_lengths_are_refused) {
-    for (const std::string fields : {"content-length: 5\r\ntransfer-encoding: chunked\r\n", "content-length: 5\r\ncontent-length: 5\r\n",
-                                     "content-length: 5, 5\r\n", "content-length: +5\r\n", "content-length: -5\r\n", "content-length: 0x5\r\n",
-                                     "content-length: \r\n", "content-length: 5 5\r\n", "content-length: 99999999999999999999\r\n",
-                                     "transfer-encoding: identity\r\n", "transfer-encoding: chunked, identity\r\n",
-                                     "transfer-encoding: gzip, chunked\r\n", "transfer-encoding: xchunked\r\n",
-                                     "transfer-encoding: chunked;q=1\r\n", "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
-                                     "transfer-encoding:\r\n", "transfer-encoding: \"chunked\"\r\n"}) {
+    for (const std::string fields :
+         {"content-length: 5\r\ntransfer-encoding: chunked\r\n", "content-length: 5\r\ncontent-length: 5\r\n",
+          "content-length: 5, 5\r\n", "content-length: +5\r\n", "content-length: -5\r\n", "content-length: 0x5\r\n",
+          "content-length: \r\n", "content-length: 5 5\r\n", "content-length: 99999999999999999999\r\n",
+          "transfer-encoding: identity\r\n", "transfer-encoding: chunked, identity\r\n",
+          "transfer-encoding: gzip, chunked\r\n", "transfer-encoding: xchunked\r\n",
+          "transfer-encoding: chunked;q=1\r\n", "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+          "transfer-encoding:\r\n", "transfer-encoding: \"chunked\"\r\n"}) {
         expect_refused("POST / HTTP/1.1\r\n" + host + fields + "\r\n");
     }
     expect_refused("POST / HTTP/1.0\r\n" + host + "transfer-encoding: chunked\r\n\r\n");
 }
 
 TEST(head, malformed_lines_are_refused) {
-    for (const std::string line : {"a : b", " folded: x", "\tfolded: x", ": empty", "no colon", "a\x01: b", "a: b\x01", "a: b\rc", "a(b: c"}) {
+    for (const std::string line :
+         {"a : b", " folded: x", "\tfolded: x", ": empty", "no colon", "a\x01: b", "a: b\x01", "a: b\rc", "a(b: c"}) {
         expect_refused("GET / HTTP/1.1\r\n" + host + line + "\r\n\r\n");
     }
     expect_refused("GET / HTTP/1.1\r\n" + host + "a: b\r\n folded\r\n\r\n");
@@ -85,9 +88,10 @@ TEST(head, malformed_lines_are_refused) {
 }
 
 TEST(head, request_lines_that_readers_could_split_differently_are_refused) {
-    for (const std::string line : {"GET  / HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET /", "GET / http/1.1", "GET / HTTP/1.1x",
-                                   "GET http://x/ HTTP/1.1", "GET x HTTP/1.1", "OPTIONS * HTTP/1.1", "CONNECT x:1 HTTP/1.1", "GET /a b HTTP/1.1",
-                                   "GET /#f HTTP/1.1", "GET /\\ HTTP/1.1", "GET /\xc3\xa9 HTTP/1.1", "G@T / HTTP/1.1", "GET\t/\tHTTP/1.1"}) {
+    for (const std::string line :
+         {"GET  / HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET /", "GET / http/1.1", "GET / HTTP/1.1x",
+          "GET http://x/ HTTP/1.1", "GET x HTTP/1.1", "OPTIONS * HTTP/1.1", "CONNECT x:1 HTTP/1.1", "GET /a b HTTP/1.1",
+          "GET /#f HTTP/1.1", "GET /\\ HTTP/1.1", "GET /\xc3\xa9 HTTP/1.1", "G@T / HTTP/1.1", "GET\t/\tHTTP/1.1"}) {
         expect_refused(line + "\r\n" + host + "\r\n");
     }
     expect_refused("GET / HTTP/2.0\r\n" + host + "\r\n", base::errc::http_version_unsupported);
@@ -104,7 +108,8 @@ TEST(head, exactly_one_valid_host_is_needed) {
 }
 
 TEST(head, limits_have_their_own_error) {
-    expect_refused("GET / HTTP/1.1\r\n" + host + "a: " + std::string(70'000, 'x') + "\r\n\r\n", base::errc::head_too_large);
+    expect_refused("GET / HTTP/1.1\r\n" + host + "a: " + std::string(70'000, 'x') + "\r\n\r\n",
+                   base::errc::head_too_large);
     std::string many = "GET / HTTP/1.1\r\n" + host;
     for (int i = 0; i < 120; ++i) many += "a: b\r\n";
     expect_refused(many + "\r\n", base::errc::head_too_large);
@@ -112,7 +117,9 @@ TEST(head, limits_have_their_own_error) {
 
 TEST(head, fields_named_by_connection_are_hop_by_hop) {
     std::string kept;
-    const auto head = parse("GET / HTTP/1.1\r\nhost: x\r\nConnection: close, X-Mine\r\nx-mine: 1\r\nx-yours: 2\r\nTE: trailers\r\n\r\n", kept);
+    const auto head = parse(
+        "GET / HTTP/1.1\r\nhost: x\r\nConnection: close, X-Mine\r\nx-mine: 1\r\nx-yours: 2\r\nTE: trailers\r\n\r\n",
+        kept);
     ASSERT_TRUE(head.has_value());
     EXPECT_FALSE(head->keep_alive);
     EXPECT_TRUE(head->hop_by_hop(head->headers[2]));
@@ -129,10 +136,11 @@ TEST(head, a_response_is_read_and_ambiguous_ones_are_refused) {
     EXPECT_EQ(head.framing, body_framing::until_close);
     EXPECT_TRUE(parse_response("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n", limits, true, head));
     EXPECT_EQ(head.framing, body_framing::none);
-    for (const std::string broken : {"HTTP/1.1 20 OK\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-                                     "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
-                                     "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
-                                     "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n"}) {
+    for (const std::string broken :
+         {"HTTP/1.1 20 OK\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+          "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+          "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+          "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n"}) {
         const auto parsed = parse_response(broken, limits, false, head);
         ASSERT_FALSE(parsed.has_value()) << broken;
         EXPECT_EQ(parsed.error().kind, base::errc::upstream_protocol_error);

@@ -15,9 +15,9 @@ namespace http {
 namespace {
 
 constexpr int backlog = 4096;
-constexpr int accepts_per_turn = 64;              // then other connections get their turn
-constexpr std::size_t turning_away_max = 256;     // connections over the limit that get an answer before the close
-constexpr std::int64_t accept_pause_ms = 100;     // after a failure such as "too many open files"
+constexpr int accepts_per_turn = 64;           // then other connections get their turn
+constexpr std::size_t turning_away_max = 256;  // connections over the limit that get an answer before the close
+constexpr std::int64_t accept_pause_ms = 100;  // after a failure such as "too many open files"
 
 struct resolved {
     sockaddr_storage address{};
@@ -85,7 +85,8 @@ struct server::listener {
     net::timer clock;
 };
 
-server::server(net::reactor& owner, const server_options& options, server_load& load, handler& requests, ssl_ctx_st* tls)
+server::server(net::reactor& owner, const server_options& options, server_load& load, handler& requests,
+               ssl_ctx_st* tls)
     : reactor_(owner), options_(options), load_(load), handler_(requests), tls_(tls) {}
 
 server::~server() = default;
@@ -170,12 +171,14 @@ net::task<void> server::serve(int fd) {
     if (tls_ && !co_await client.accept_tls(*tls_)) co_return;
     for (;;) {
         switch (co_await client.read_head(head_)) {
-            case next_request::closed: co_return;
+            case next_request::closed:
+                co_return;
             case next_request::refused:
                 co_await handler_.refuse(client, client.refusal());
                 co_await client.linger();
                 co_return;
-            case next_request::ready: break;
+            case next_request::ready:
+                break;
         }
         co_await handler_.handle(client, head_);
         if (!co_await client.finish_request()) co_return;

@@ -18,7 +18,8 @@ namespace http {
 class handler {
 public:
     virtual ~handler() = default;
-    // Answers one request. `head` is valid until the first wait. It writes exactly one answer unless the client has gone.
+    // Answers one request. `head` is valid until the first wait. It writes exactly one answer unless the client has
+    // gone.
     virtual net::task<void> handle(connection& client, request_head& head) = 0;
     // Answers a request that could not be read; the connection is closed afterwards.
     virtual net::task<void> refuse(connection& client, const base::error& why) = 0;
@@ -35,8 +36,8 @@ public:
 
     void listen(int listener_fd);  // takes the descriptor over
     void stop_accepting();
-    void close_idle();             // connections that wait between two requests
-    void cancel_all();             // every wait under way ends with net::wake::cancelled
+    void close_idle();  // connections that wait between two requests
+    void cancel_all();  // every wait under way ends with net::wake::cancelled
     std::size_t open_connections() const { return open_.size(); }
 
 private:

@@ -218,7 +218,8 @@ void reactor::run() {
     while (!stopping_) {
         const int count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), wait_milliseconds());
         now_us_ = monotonic_us();
-        // All bits are set before any coroutine runs, so none can see a half-told turn or a slot that another one freed.
+        // All bits are set before any coroutine runs, so none can see a half-told turn or a slot that another one
+        // freed.
         for (int i = 0; i < count; ++i) {
             static_cast<io_slot*>(events[static_cast<std::size_t>(i)].data.ptr)
                 ->notify(events[static_cast<std::size_t>(i)].events);

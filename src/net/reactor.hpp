@@ -127,9 +127,9 @@ public:
     reactor(const reactor&) = delete;
     reactor& operator=(const reactor&) = delete;
 
-    void run();                                // until stop()
-    void stop();                               // any thread
-    void post(std::function<void()> work);     // any thread; runs on the reactor's thread
+    void run();                             // until stop()
+    void stop();                            // any thread
+    void post(std::function<void()> work);  // any thread; runs on the reactor's thread
 
     // Destroys every task that is still running; after `run` has returned and before what the tasks refer to goes.
     void abandon_tasks();

@@ -63,7 +63,8 @@ resolver::resolver(std::string host, std::uint16_t port, std::chrono::millisecon
             if (!failed) shared->known = std::make_shared<std::vector<endpoint>>(std::move(fresh));
             shared->changed.notify_all();
             // Failures are asked again soon: until then the last good answer serves.
-            const auto pause = failed ? std::min(shared->refresh_every, std::chrono::milliseconds(1'000)) : shared->refresh_every;
+            const auto pause =
+                failed ? std::min(shared->refresh_every, std::chrono::milliseconds(1'000)) : shared->refresh_every;
             if (shared->changed.wait_for(lock, pause, [&] { return shared->stopping; })) return;
         }
     }).detach();

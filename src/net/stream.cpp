@@ -76,8 +76,10 @@ io_result stream::tls_outcome(int returned) {
             slot_.writable = false;
             wants_write_ = true;
             return {io_status::blocked};
-        case SSL_ERROR_ZERO_RETURN: return {io_status::end};
-        default: return {io_status::failed};
+        case SSL_ERROR_ZERO_RETURN:
+            return {io_status::end};
+        default:
+            return {io_status::failed};
     }
 }
 

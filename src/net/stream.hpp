@@ -42,7 +42,8 @@ public:
     // Writes from the front of `parts` and moves them forward past what was taken. `done`: everything was taken.
     io_result write(std::span<iovec> parts);
 
-    // Waits until the operation that said `blocked` is worth another try. `watched`: a peer whose leaving ends the wait.
+    // Waits until the operation that said `blocked` is worth another try. `watched`: a peer whose leaving ends the
+    // wait.
     wait_op unblocked(timer& clock, stream* watched = nullptr);
     // Waits for bytes, an end or an error to read.
     wait_op readable(timer& clock, stream* watched = nullptr);
@@ -51,10 +52,10 @@ public:
     // Waits for a connect that is in progress to end either way.
     wait_op connected(timer& clock, stream* watched = nullptr);
 
-    bool hung_up() const { return slot_.hangup; }          // the peer closed its side; bytes may still be unread
-    bool has_unread() const { return slot_.readable; }     // something arrived that nobody read
-    void shutdown_write();                                 // says "no more" to the peer
-    void reset();                                          // the close will send RST: what was sent is not complete
+    bool hung_up() const { return slot_.hangup; }       // the peer closed its side; bytes may still be unread
+    bool has_unread() const { return slot_.readable; }  // something arrived that nobody read
+    void shutdown_write();                              // says "no more" to the peer
+    void reset();                                       // the close will send RST: what was sent is not complete
     int fd() const { return fd_; }
     reactor& owner() const { return reactor_; }
 

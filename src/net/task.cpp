@@ -6,12 +6,12 @@
 namespace net::detail {
 namespace {
 
-constexpr std::size_t step_bytes = 128;         // frames are kept by size, rounded up to this
+constexpr std::size_t step_bytes = 128;  // frames are kept by size, rounded up to this
 constexpr std::size_t kept_frame_bytes_max = 4096;
 #if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
-constexpr unsigned kept_per_size_max = 0;       // so that AddressSanitizer sees every use of a dead frame
+constexpr unsigned kept_per_size_max = 0;  // so that AddressSanitizer sees every use of a dead frame
 #else
-constexpr unsigned kept_per_size_max = 64;      // per thread; the rest goes back to the allocator
+constexpr unsigned kept_per_size_max = 64;  // per thread; the rest goes back to the allocator
 #endif
 
 struct kept_frames {

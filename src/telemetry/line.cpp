@@ -15,7 +15,8 @@ bool is_plain(char byte) { return byte >= 0x20 && byte < 0x7f && byte != '"' && 
 // How many plain bytes the text begins with. Eight at a time: nearly all text is plain, and every line has a dozen.
 std::size_t plain_size(std::string_view text) {
     constexpr std::uint64_t ones = 0x0101010101010101, highs = 0x80 * ones;
-    // The high bit of each byte that is zero; a byte above one that is may be marked too, which only ends the fast part.
+    // The high bit of each byte that is zero; a byte above one that is may be marked too, which only ends the fast
+    // part.
     const auto zeros = [](std::uint64_t word) { return (word - ones) & ~word; };
     std::size_t at = 0;
     for (; at + sizeof(std::uint64_t) <= text.size(); at += sizeof(std::uint64_t)) {
@@ -55,10 +56,14 @@ void append_escape(std::string& out, unsigned code) {
 
 std::string_view name_of(level severity) {
     switch (severity) {
-        case level::debug: return "debug";
-        case level::info: return "info";
-        case level::warn: return "warn";
-        case level::error: return "error";
+        case level::debug:
+            return "debug";
+        case level::info:
+            return "info";
+        case level::warn:
+            return "warn";
+        case level::error:
+            return "error";
     }
     return "error";
 }
@@ -136,7 +141,8 @@ void append_ms(std::string& out, std::uint64_t us) {
     out.append(tail, sizeof tail);
 }
 
-void begin_line(std::string& out, format form, std::chrono::system_clock::time_point at, level severity, std::string_view event) {
+void begin_line(std::string& out, format form, std::chrono::system_clock::time_point at, level severity,
+                std::string_view event) {
     if (form == format::json) {
         out.append("{\"ts\":\"");
         append_time(out, at);

@@ -29,7 +29,8 @@ void append_number(std::string& out, std::uint64_t number);
 void append_ms(std::string& out, std::uint64_t us);
 
 // The beginning of every line; fields follow with append_field. JSON lines are closed with a brace by the caller.
-void begin_line(std::string& out, format form, std::chrono::system_clock::time_point at, level severity, std::string_view event);
+void begin_line(std::string& out, format form, std::chrono::system_clock::time_point at, level severity,
+                std::string_view event);
 void append_field(std::string& out, format form, std::string_view name, std::string_view value);
 
 }  // namespace telemetry

@@ -43,7 +43,9 @@ TEST(log_line, escapes_the_control_characters_beyond_ascii_that_steer_terminals)
 
 TEST(log_line, replaces_bytes_that_are_not_utf8) {
     const std::string r = R"(\ufffd)";
-    EXPECT_EQ(as_quoted("a\xff" "b"), "\"a" + r + "b\"");
+    EXPECT_EQ(as_quoted("a\xff"
+                        "b"),
+              "\"a" + r + "b\"");
     EXPECT_EQ(as_quoted("\x80"), "\"" + r + "\"") << "a continuation byte alone";
     EXPECT_EQ(as_quoted("\xc3"), "\"" + r + "\"") << "cut after the first byte";
     EXPECT_EQ(as_quoted("\xe2\x82"), "\"" + r + r + "\"") << "cut after the second byte";

@@ -41,7 +41,8 @@ protected:
         std::string text;
         std::array<char, 4096> piece;
         fcntl(ends_[0], F_SETFL, O_NONBLOCK);
-        for (ssize_t size; (size = read(ends_[0], piece.data(), piece.size())) > 0;) text.append(piece.data(), static_cast<std::size_t>(size));
+        for (ssize_t size; (size = read(ends_[0], piece.data(), piece.size())) > 0;)
+            text.append(piece.data(), static_cast<std::size_t>(size));
         return text;
     }
 

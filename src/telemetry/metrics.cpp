@@ -33,14 +33,15 @@ const std::string overflow_label = "other";
 
 // From a refusal to an answer that thinks for an hour.
 const buckets& request_buckets() {
-    static const buckets seconds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600};
+    static const buckets seconds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,    2.5,
+                                 5,     10,   30,    60,   120, 300,  600, 1800, 3600};
     return seconds;
 }
 
 // Our own share is far below a millisecond; its place in a budget of 500 ms is the question.
 const buckets& overhead_buckets() {
-    static const buckets seconds{50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6, 1e-3,  1.5e-3, 2e-3, 3e-3, 5e-3,
-                                 7.5e-3, 10e-3, 20e-3,  50e-3,  100e-3, 200e-3, 500e-3, 1};
+    static const buckets seconds{50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6, 1e-3,   1.5e-3, 2e-3, 3e-3,
+                                 5e-3,  7.5e-3, 10e-3,  20e-3,  50e-3,  100e-3, 200e-3, 500e-3, 1};
     return seconds;
 }
 
@@ -69,7 +70,8 @@ prometheus::MetricFamily read_family(metric_kind kind, std::string name, std::st
 void append_process(std::vector<prometheus::MetricFamily>& all) {
     using enum metric_kind;
     const process_usage now = read_process_usage();
-    all.push_back(read_family(counter, "process_cpu_seconds_total", "User and system CPU time in seconds.", now.cpu_seconds));
+    all.push_back(
+        read_family(counter, "process_cpu_seconds_total", "User and system CPU time in seconds.", now.cpu_seconds));
     all.push_back(read_family(gauge, "process_resident_memory_bytes", "Resident memory in bytes.", now.resident_bytes));
     all.push_back(read_family(gauge, "process_virtual_memory_bytes", "Virtual memory in bytes.", now.virtual_bytes));
     all.push_back(read_family(gauge, "process_open_fds", "Open file descriptors.", now.open_fds));
@@ -99,7 +101,8 @@ std::string_view stream_end_of(const request_record& finished) {
     if (is(errc::upstream_cut)) return "cut";
     if (is(errc::upstream_error_event)) return "error_event";
     if (is(errc::shutting_down)) return "shutdown";
-    if (is(errc::upstream_idle_timeout) || is(errc::upstream_total_timeout) || is(errc::upstream_first_content_timeout)) return "timeout";
+    if (is(errc::upstream_idle_timeout) || is(errc::upstream_total_timeout) || is(errc::upstream_first_content_timeout))
+        return "timeout";
     return "error";
 }
 
@@ -124,8 +127,8 @@ struct metrics::families {
         return prometheus::BuildHistogram().Name(std::string("claude_proxy_") + name).Help(help).Register(registry);
     }
 
-    // The library's own lookup builds and hashes label maps; ours hashes one string, and not even that when the record is
-    // like the one before, which under load it nearly always is.
+    // The library's own lookup builds and hashes label maps; ours hashes one string, and not even that when the record
+    // is like the one before, which under load it nearly always is.
     Counter& request(const request_record& finished) {
         key.clear();
         key.append(finished.route).push_back('\0');
@@ -209,26 +212,38 @@ struct metrics::families {
     std::string key;
     prometheus::Registry registry;
 
-    Family<Counter>& requests = counters("requests_total", "Requests that are over, by route, status sent and our own reason.");
-    Family<Histogram>& durations = histograms("request_duration_seconds", "First byte of a request to the end of its answer.");
-    Histogram& first_byte = histograms("time_to_first_byte_seconds", "First byte of a request to the first byte of its answer.")
-                                .Add({}, request_buckets());
-    Histogram& first_content = histograms("time_to_first_content_seconds", "First byte of a request to the stream's first content.")
-                                   .Add({}, request_buckets());
-    Histogram& upstream_head = histograms("upstream_head_seconds", "First byte of a request to the upstream's response head.")
-                                   .Add({}, request_buckets());
-    Histogram& overhead = histograms("overhead_seconds", "Our own share of a request's time until it was written upstream.")
-                              .Add({}, overhead_buckets());
+    Family<Counter>& requests =
+        counters("requests_total", "Requests that are over, by route, status sent and our own reason.");
+    Family<Histogram>& durations =
+        histograms("request_duration_seconds", "First byte of a request to the end of its answer.");
+    Histogram& first_byte =
+        histograms("time_to_first_byte_seconds", "First byte of a request to the first byte of its answer.")
+            .Add({}, request_buckets());
+    Histogram& first_content =
+        histograms("time_to_first_content_seconds", "First byte of a request to the stream's first content.")
+            .Add({}, request_buckets());
+    Histogram& upstream_head =
+        histograms("upstream_head_seconds", "First byte of a request to the upstream's response head.")
+            .Add({}, request_buckets());
+    Histogram& overhead =
+        histograms("overhead_seconds", "Our own share of a request's time until it was written upstream.")
+            .Add({}, overhead_buckets());
     Counter& attempts = counters("upstream_attempts_total", "Calls upstream, retries included.").Add({});
-    Family<Counter>& tokens = counters("tokens_total", "Tokens the upstream reported, by response model and price class.");
+    Family<Counter>& tokens =
+        counters("tokens_total", "Tokens the upstream reported, by response model and price class.");
     Family<Counter>& streams = counters("streams_total", "Streams that had begun, by how they ended.");
-    Counter& disconnects = counters("client_disconnects_total", "Requests whose client left before the answer's end.").Add({});
+    Counter& disconnects =
+        counters("client_disconnects_total", "Requests whose client left before the answer's end.").Add({});
     Counter& bytes_in = counters("bytes_in_total", "Bytes of request bodies.").Add({});
     Counter& bytes_out = counters("bytes_out_total", "Bytes of answer bodies.").Add({});
     Counter& pings = counters("pings_sent_total", "Pings of our own sent into silent streams.").Add({});
     Counter& damaged = counters("metering_damaged_total", "Answers whose usage could not be read completely.").Add({});
-    Counter& dropped = counters("log_records_dropped_total", "Finished requests neither logged nor counted: the writer was too slow.").Add({});
-    Counter& lost = counters("log_lines_lost_total", "Log lines that could not be written: the log's reader was too slow or gone.").Add({});
+    Counter& dropped =
+        counters("log_records_dropped_total", "Finished requests neither logged nor counted: the writer was too slow.")
+            .Add({});
+    Counter& lost =
+        counters("log_lines_lost_total", "Log lines that could not be written: the log's reader was too slow or gone.")
+            .Add({});
 
     by_name<Counter*> request_counters;
     by_name<Histogram*> routes;
@@ -308,7 +323,8 @@ std::string metrics::text() {
     auto all = built().registry.Collect();
     {
         const std::lock_guard lock(callbacks_->mutex);
-        for (const auto& entry : callbacks_->entries) all.push_back(read_family(entry.kind, entry.name, entry.help, entry.read()));
+        for (const auto& entry : callbacks_->entries)
+            all.push_back(read_family(entry.kind, entry.name, entry.help, entry.read()));
     }
     append_process(all);
     // A family without samples is only noise, and a type without samples confuses strict parsers.

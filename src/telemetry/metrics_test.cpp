@@ -24,7 +24,9 @@ request_record with_tokens(std::string model, anthropic::token_counts tokens) {
     return made;
 }
 
-bool has_line(const std::string& text, const std::string& line) { return ("\n" + text).find("\n" + line + "\n") != std::string::npos; }
+bool has_line(const std::string& text, const std::string& line) {
+    return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
 
 std::size_t count_of(const std::string& text, std::string_view what) {
     std::size_t count = 0;
@@ -40,7 +42,8 @@ TEST(metrics, count_requests_by_route_status_and_reason) {
     counted.count(answered("models", 200));
     const std::string text = counted.text();
     EXPECT_TRUE(has_line(text, R"(claude_proxy_requests_total{route="messages",status="200"} 2)")) << text;
-    EXPECT_TRUE(has_line(text, R"(claude_proxy_requests_total{reason="credential_invalid",route="messages",status="401"} 1)"));
+    EXPECT_TRUE(
+        has_line(text, R"(claude_proxy_requests_total{reason="credential_invalid",route="messages",status="401"} 1)"));
     EXPECT_TRUE(has_line(text, R"(claude_proxy_requests_total{route="models",status="200"} 1)"));
     EXPECT_TRUE(has_line(text, R"(claude_proxy_request_duration_seconds_count{route="messages"} 3)"));
 }
@@ -60,7 +63,8 @@ TEST(metrics, have_help_and_type_and_the_prefix) {
     EXPECT_NE(text.find("claude_proxy_build_info{version=\""), std::string::npos);
     for (std::size_t begin = 0; begin < text.size(); begin = text.find('\n', begin) + 1) {
         const std::string line = text.substr(begin, text.find('\n', begin) - begin);
-        EXPECT_TRUE(line.starts_with("# ") || line.starts_with("claude_proxy_") || line.starts_with("process_")) << line;
+        EXPECT_TRUE(line.starts_with("# ") || line.starts_with("claude_proxy_") || line.starts_with("process_"))
+            << line;
     }
 }
 
@@ -123,7 +127,8 @@ TEST(token_classes_of_an_answer, split_the_cache_writes_by_their_time_to_live) {
     EXPECT_EQ(classes_of({10, 100, 1000, 5, 60, 40}), (token_classes{10, 60, 40, 0, 1000, 5}));
     EXPECT_EQ(classes_of({10, 100, 1000, 5, {}, {}}), (token_classes{10, 0, 0, 100, 1000, 5})) << "no split told";
     EXPECT_EQ(classes_of({0, 100, 0, 0, 70, {}}), (token_classes{0, 70, 0, 30, 0, 0})) << "half of the split told";
-    EXPECT_EQ(classes_of({0, 50, 0, 0, 40, 40}), (token_classes{0, 40, 40, 0, 0, 0})) << "a split larger than the whole";
+    EXPECT_EQ(classes_of({0, 50, 0, 0, 40, 40}), (token_classes{0, 40, 40, 0, 0, 0}))
+        << "a split larger than the whole";
 }
 
 TEST(metrics, count_tokens_by_response_model_and_class) {
@@ -138,8 +143,12 @@ TEST(metrics, count_tokens_by_response_model_and_class) {
     const auto tokens = [](const std::string& name, const std::string& model, int count) {
         return "claude_proxy_tokens_total{class=\"" + name + "\",model=\"" + model + "\"} " + std::to_string(count);
     };
-    for (const auto& [name, count] : {std::pair{"input", 11}, {"cache_write_5m", 60}, {"cache_write_1h", 30}, {"cache_write_unsplit", 10},
-                                      {"cache_read", 1000}, {"output", 5}}) {
+    for (const auto& [name, count] : {std::pair{"input", 11},
+                                      {"cache_write_5m", 60},
+                                      {"cache_write_1h", 30},
+                                      {"cache_write_unsplit", 10},
+                                      {"cache_read", 1000},
+                                      {"output", 5}}) {
         EXPECT_TRUE(has_line(text, tokens(name, "claude-opus-4-8", count))) << name << "\n" << text;
     }
     EXPECT_TRUE(has_line(text, tokens("input", "unknown", 3)));
@@ -148,7 +157,8 @@ TEST(metrics, count_tokens_by_response_model_and_class) {
 TEST(metrics, count_iterations_instead_of_the_top_level_and_never_both) {
     metrics counted;
     request_record made = with_tokens("serving", {10, 0, 0, 5, {}, {}});
-    made.answer.counts.iterations = {{"message", "serving", {10, 0, 0, 5, {}, {}}}, {"compaction", "", {7, 0, 0, 2, {}, {}}},
+    made.answer.counts.iterations = {{"message", "serving", {10, 0, 0, 5, {}, {}}},
+                                     {"compaction", "", {7, 0, 0, 2, {}, {}}},
                                      {"advisor_message", "advisor", {3, 0, 0, 1, {}, {}}}};
     counted.count(made);
     const std::string text = counted.text();

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -65,9 +66,14 @@ process_usage read_process_usage() {
     constexpr int first_field = 3, threads_field = 20, start_field = 22, virtual_field = 23, resident_field = 24;
     std::string word;
     for (int field = first_field; field <= resident_field && fields >> word; ++field) {
-        const auto number = [&word] { return std::strtod(word.c_str(), nullptr); };
+        const auto number = [&word] {
+            double value = 0;
+            std::from_chars(word.data(), word.data() + word.size(), value);
+            return value;
+        };
         if (field == threads_field) read.threads = number();
-        if (field == start_field) read.start_time_seconds = boot_time_seconds() + number() / static_cast<double>(sysconf(_SC_CLK_TCK));
+        if (field == start_field)
+            read.start_time_seconds = boot_time_seconds() + number() / static_cast<double>(sysconf(_SC_CLK_TCK));
         if (field == virtual_field) read.virtual_bytes = number();
         if (field == resident_field) read.resident_bytes = number() * static_cast<double>(sysconf(_SC_PAGESIZE));
     }

@@ -10,8 +10,8 @@ using anthropic::answer_state;
 
 // The time of the line is the end of the request: lines of a log should be in order.
 std::chrono::system_clock::time_point end_of(const request_record& finished) {
-    return finished.started_at +
-           std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::microseconds(finished.total_us));
+    return finished.started_at + std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                                     std::chrono::microseconds(finished.total_us));
 }
 
 bool is_our_kind_of_trouble(std::string_view reason) {

@@ -5,6 +5,8 @@
 
 #include <set>
 
+#include "base/error.hpp"
+
 namespace telemetry {
 namespace {
 
@@ -47,13 +49,15 @@ request_record full_record() {
 TEST(request_line, has_every_known_fact_in_json) {
     EXPECT_EQ(format_request(full_record(), format::json),
               R"({"ts":"2026-11-24T02:51:58.234Z","level":"info","event":"request","request_id":"req_cp_1",)"
-              R"("upstream_request_id":"req_up_1","method":"POST","path":"/v1/messages","route":"messages","peer":"127.0.0.1",)"
-              R"("caller":"static-1","team":"default","model":"claude-opus-4-8","response_model":"claude-opus-4-8-20260915",)"
-              R"("status":200,"stream":true,"input_tokens":412,"cache_creation_input_tokens":100,"cache_read_input_tokens":3072,)"
-              R"("cache_creation_5m":60,"cache_creation_1h":40,"output_tokens":97,"thinking_tokens":9,"service_tier":"standard",)"
+              R"("upstream_request_id":"req_up_1","method":"POST","path":"/v1/messages","route":"messages",)"
+              R"("peer":"127.0.0.1","caller":"static-1","team":"default","model":"claude-opus-4-8",)"
+              R"("response_model":"claude-opus-4-8-20260915","status":200,"stream":true,"input_tokens":412,)"
+              R"("cache_creation_input_tokens":100,"cache_read_input_tokens":3072,"cache_creation_5m":60,)"
+              R"("cache_creation_1h":40,"output_tokens":97,"thinking_tokens":9,"service_tier":"standard",)"
               R"("inference_geo":"us","speed":"fast","usage_state":"complete","stop_reason":"end_turn","attempts":2,)"
-              R"("bytes_in":1024,"bytes_out":2048,"pings":3,"total_ms":1234.567,"overhead_ms":0.087,"upstream_head_ms":500.001,)"
-              R"("first_byte_ms":500.100,"first_content_ms":500.200,"user_agent":"Anthropic/Python 1.2.3"})");
+              R"("bytes_in":1024,"bytes_out":2048,"pings":3,"total_ms":1234.567,"overhead_ms":0.087,)"
+              R"("upstream_head_ms":500.001,"first_byte_ms":500.100,"first_content_ms":500.200,)"
+              R"("user_agent":"Anthropic/Python 1.2.3"})");
 }
 
 TEST(request_line, leaves_out_what_is_not_known) {
@@ -63,8 +67,9 @@ TEST(request_line, leaves_out_what_is_not_known) {
     bare.status = 400;
     bare.reason = "bad_framing";
     EXPECT_EQ(format_request(bare, format::json),
-              R"({"ts":"1970-01-01T00:00:00.000Z","level":"info","event":"request","request_id":"req_cp_1","route":"unreadable",)"
-              R"("status":400,"reason":"bad_framing","stream":false,"bytes_in":0,"bytes_out":0,"total_ms":0.000})");
+              R"({"ts":"1970-01-01T00:00:00.000Z","level":"info","event":"request","request_id":"req_cp_1",)"
+              R"("route":"unreadable","status":400,"reason":"bad_framing","stream":false,"bytes_in":0,)"
+              R"("bytes_out":0,"total_ms":0.000})");
 }
 
 TEST(request_line, keeps_counts_of_zero_when_usage_was_told) {
@@ -72,7 +77,8 @@ TEST(request_line, keeps_counts_of_zero_when_usage_was_told) {
     empty_answer.answer.state = anthropic::answer_state::partial;
     empty_answer.answer.damaged = true;
     const std::string line = format_request(empty_answer, format::json);
-    for (const char* name : {"input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"}) {
+    for (const char* name :
+         {"input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"}) {
         EXPECT_NE(line.find(std::string("\"") + name + "\":0"), std::string::npos) << name;
     }
     EXPECT_EQ(line.find("cache_creation_5m"), std::string::npos) << "a split that was not told is not zero";
@@ -82,10 +88,11 @@ TEST(request_line, keeps_counts_of_zero_when_usage_was_told) {
 TEST(request_line, is_one_json_object_with_unique_names_whatever_a_client_sent) {
     const std::string odd("\xff\xfe\"\\ \n\0\x1b]0;x\x07 \x80{}</script>\xe2\x80\xa8", 27);
     request_record made = full_record();
-    for (std::string* text : {&made.request_id, &made.upstream_request_id, &made.method, &made.path, &made.route, &made.peer, &made.caller,
-                              &made.team, &made.model, &made.user_agent, &made.reason, &made.answer.model, &made.answer.stop_reason,
-                              &made.answer.error_type, &made.answer.counts.service_tier, &made.answer.counts.inference_geo,
-                              &made.answer.counts.speed}) {
+    for (std::string* text :
+         {&made.request_id, &made.upstream_request_id, &made.method, &made.path, &made.route, &made.peer, &made.caller,
+          &made.team, &made.model, &made.user_agent, &made.reason, &made.answer.model, &made.answer.stop_reason,
+          &made.answer.error_type, &made.answer.counts.service_tier, &made.answer.counts.inference_geo,
+          &made.answer.counts.speed}) {
         *text = odd;
     }
     const std::string line = format_request(made, format::json);
@@ -105,14 +112,16 @@ TEST(request_line, is_one_json_object_with_unique_names_whatever_a_client_sent) 
 
 TEST(request_line, has_the_main_facts_in_text) {
     request_record made = full_record();
-    EXPECT_EQ(format_request(made, format::text),
-              "2026-11-24T02:51:58.234Z info  request POST /v1/messages 200 1234.567ms stream caller=static-1 team=default "
-              "model=claude-opus-4-8-20260915 input=412 cache_write=100 cache_read=3072 output=97 stop=end_turn attempts=2 "
-              "bytes_in=1024 bytes_out=2048 peer=127.0.0.1 id=req_cp_1 upstream_id=req_up_1");
+    EXPECT_EQ(
+        format_request(made, format::text),
+        "2026-11-24T02:51:58.234Z info  request POST /v1/messages 200 1234.567ms stream caller=static-1 team=default "
+        "model=claude-opus-4-8-20260915 input=412 cache_write=100 cache_read=3072 output=97 stop=end_turn attempts=2 "
+        "bytes_in=1024 bytes_out=2048 peer=127.0.0.1 id=req_cp_1 upstream_id=req_up_1");
     request_record bare;
     bare.status = 400;
     bare.reason = "bad_framing";
-    EXPECT_EQ(format_request(bare, format::text), "1970-01-01T00:00:00.000Z info  request - - 400 0.000ms reason=bad_framing bytes_in=0 bytes_out=0");
+    EXPECT_EQ(format_request(bare, format::text),
+              "1970-01-01T00:00:00.000Z info  request - - 400 0.000ms reason=bad_framing bytes_in=0 bytes_out=0");
 }
 
 TEST(request_line, warns_when_the_trouble_is_ours_or_the_upstreams) {
@@ -132,6 +141,11 @@ TEST(request_line, warns_when_the_trouble_is_ours_or_the_upstreams) {
     EXPECT_EQ(level_of(200, "upstream_cut"), level::warn) << "a stream that broke after its head";
     EXPECT_EQ(level_of(200, "shutting_down"), level::warn);
     EXPECT_EQ(level_of(200, "a_reason_nobody_listed"), level::warn);
+    for (unsigned kind = 0; kind <= static_cast<unsigned>(base::errc_last); ++kind) {
+        const auto facts = base::facts_of(static_cast<base::errc>(kind));
+        const level wanted = facts.whose == base::fault::client ? level::info : level::warn;
+        EXPECT_EQ(level_of(200, std::string(facts.reason)), wanted) << facts.reason;
+    }
 }
 
 }  // namespace

@@ -18,10 +18,10 @@ namespace {
 
 using steady = std::chrono::steady_clock;
 
-constexpr std::size_t event_bytes_max = 1 << 20;      // lines of hub::log between two rounds; more are lost
-constexpr std::size_t write_bytes = 256 * 1024;       // lines gathered for one write
-constexpr std::size_t spent_records_max = 1024;       // kept for reuse, a lane
-constexpr std::size_t capacity_kept_max = 8192;       // records; a burst's memory goes back
+constexpr std::size_t event_bytes_max = 1 << 20;  // lines of hub::log between two rounds; more are lost
+constexpr std::size_t write_bytes = 256 * 1024;   // lines gathered for one write
+constexpr std::size_t spent_records_max = 1024;   // kept for reuse, a lane
+constexpr std::size_t capacity_kept_max = 8192;   // records; a burst's memory goes back
 constexpr std::chrono::seconds dropped_said_every{1};
 
 // Records on their way to the writer. The ones behind `used` are spent: they come back from the writer with their
@@ -44,7 +44,8 @@ struct batch {
 
 class buffered_lane final : public lane {
 public:
-    buffered_lane(std::size_t records_max, std::function<void()> wake) : records_max_(records_max), wake_(std::move(wake)) {}
+    buffered_lane(std::size_t records_max, std::function<void()> wake)
+        : records_max_(records_max), wake_(std::move(wake)) {}
 
     void record(request_record&& finished) override {
         bool half_full = false;
@@ -150,7 +151,8 @@ struct hub::state {
     }
 
     // Counts first, so that a scrape sees what was recorded before it was asked, then writes, which may have to wait.
-    void round(const std::vector<lane_entry*>& known, const std::vector<std::function<void(std::string)>>& asked, bool last) {
+    void round(const std::vector<lane_entry*>& known, const std::vector<std::function<void(std::string)>>& asked,
+               bool last) {
         for (lane_entry* const entry : known) {
             batch& taken = entry->taken;
             entry->lane->swap(taken);

@@ -1,5 +1,5 @@
-// Logs and metrics. Reactors hand over finished requests and never write, format or lock for long themselves: one writer
-// thread takes what each reactor has gathered, formats log lines, writes them in one batch and counts metrics.
+// Logs and metrics. Reactors hand over finished requests and never write, format or lock for long themselves: one
+// writer thread takes what each reactor has gathered, formats log lines, writes them in one batch and counts metrics.
 //
 //   telemetry::hub hub(options, out_fd);        // starts the writer
 //   telemetry::lane& lane = hub.add_lane();     // one per reactor, before it runs
@@ -53,7 +53,8 @@ public:
     lane& add_lane();
     void log(level severity, std::string_view event, std::initializer_list<field> fields = {});
 
-    // A value read at scrape time (open connections, in-flight bytes, ...). `read` is called from the thread that scrapes.
+    // A value read at scrape time (open connections, in-flight bytes, ...). `read` is called from the thread that
+    // scrapes.
     // `name` without the `claude_proxy_` prefix. Call before the first scrape.
     void add_gauge(std::string name, std::string help, std::function<double()> read);
     void add_counter(std::string name, std::string help, std::function<double()> read);

@@ -71,7 +71,9 @@ private:
     std::promise<void> go_on_;
 };
 
-bool has_line(const std::string& text, const std::string& line) { return text.find("\n" + line + "\n") != std::string::npos; }
+bool has_line(const std::string& text, const std::string& line) {
+    return text.find("\n" + line + "\n") != std::string::npos;
+}
 
 TEST(telemetry_hub, writes_everything_that_was_recorded_before_its_end) {
     const log_file file;
@@ -121,7 +123,8 @@ TEST(telemetry_hub, a_scrape_sees_every_record_made_before_it) {
     lane& requests = made.add_lane();
     for (int i = 1; i <= 50; ++i) {
         requests.record(request("req"));
-        EXPECT_TRUE(has_line(made.scrape(), "claude_proxy_requests_total{route=\"messages\",status=\"200\"} " + std::to_string(i)));
+        EXPECT_TRUE(has_line(made.scrape(),
+                             "claude_proxy_requests_total{route=\"messages\",status=\"200\"} " + std::to_string(i)));
     }
 }
 

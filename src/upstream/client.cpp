@@ -26,13 +26,15 @@ iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), t
 
 }  // namespace
 
-client::client(net::reactor& owner, const options& settings, const origin& where, net::resolver& names, SSL_CTX* tls_context)
+client::client(net::reactor& owner, const options& settings, const origin& where, net::resolver& names,
+               SSL_CTX* tls_context)
     : reactor_(owner), options_(settings), origin_(where), resolver_(names), sweep_timer_(owner) {
     if (tls_context) tls_.emplace(*tls_context, where.host);
     for (const auto& credential : settings.credentials) {
         // OAuth tokens travel as bearer, keys in x-api-key; exactly one of the two (anthropic-api 2.1, T38).
         const bool bearer = credential.reveal().starts_with("sk-ant-oat");
-        credential_lines_.push_back((bearer ? "authorization: Bearer " : "x-api-key: ") + std::string(credential.reveal()) + "\r\n");
+        credential_lines_.push_back((bearer ? "authorization: Bearer " : "x-api-key: ") +
+                                    std::string(credential.reveal()) + "\r\n");
     }
     reactor_.spawn(sweep());
 }
@@ -74,9 +76,8 @@ net::task<void> client::sweep() {
         net::wait_op pause{nullptr, false, false, nullptr, sweep_timer_};
         co_await pause;
         const std::int64_t oldest = reactor_.now_ms() - options_.keep_alive_timeout.count();
-        const auto removed = std::erase_if(idle_, [&](const idle_connection& entry) {
-            return entry.since_ms < oldest || entry.stream->hung_up();
-        });
+        const auto removed = std::erase_if(
+            idle_, [&](const idle_connection& entry) { return entry.since_ms < oldest || entry.stream->hung_up(); });
         counts_.idle.fetch_sub(static_cast<std::int64_t>(removed), std::memory_order_relaxed);
     }
 }
@@ -98,14 +99,17 @@ void call::bound(milliseconds at_most) {
 
 base::error call::explain(wake why, errc on_timeout) const {
     switch (why) {
-        case wake::hangup: return {errc::client_left};
-        case wake::cancelled: return {errc::shutting_down, "The gateway is shutting down."};
+        case wake::hangup:
+            return {errc::client_left};
+        case wake::cancelled:
+            return {errc::shutting_down, "The gateway is shutting down."};
         case wake::timeout:
             if (client_.reactor_.now_ms() >= total_deadline_ms_) {
                 return {errc::upstream_total_timeout, "The call took longer than CLAUDE_PROXY_UPSTREAM_TOTAL_TIMEOUT."};
             }
             break;
-        case wake::ready: break;
+        case wake::ready:
+            break;
     }
     switch (on_timeout) {
         case errc::upstream_connect_timeout:
@@ -114,7 +118,8 @@ base::error call::explain(wake why, errc on_timeout) const {
             return {on_timeout, "The upstream did not begin to answer within CLAUDE_PROXY_UPSTREAM_HEAD_TIMEOUT."};
         case errc::upstream_first_content_timeout:
             return {on_timeout, "The stream had no content within CLAUDE_PROXY_UPSTREAM_FIRST_CONTENT_TIMEOUT."};
-        default: return {on_timeout, "The upstream was silent for CLAUDE_PROXY_UPSTREAM_IDLE_TIMEOUT."};
+        default:
+            return {on_timeout, "The upstream was silent for CLAUDE_PROXY_UPSTREAM_IDLE_TIMEOUT."};
     }
 }
 
@@ -161,13 +166,15 @@ net::task<base::result<void>> call::connect(reuse pooled, milliseconds at_most) 
 net::task<base::result<void>> call::connect_to(const net::endpoint& where) {
     const int fd = socket(where.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        co_return fail(errc::upstream_connect_failed, std::string("No socket for the upstream: ") + std::strerror(errno) + ".");
+        co_return fail(errc::upstream_connect_failed,
+                       std::string("No socket for the upstream: ") + std::strerror(errno) + ".");
     }
     const int begun = ::connect(fd, reinterpret_cast<const sockaddr*>(&where.address), where.size);
     const int problem = begun == 0 ? 0 : errno;
     stream_ = std::make_unique<net::stream>(client_.reactor_, fd);
     if (problem != 0 && problem != EINPROGRESS) {
-        co_return fail(errc::upstream_connect_failed, std::string("The upstream cannot be reached: ") + std::strerror(problem) + ".");
+        co_return fail(errc::upstream_connect_failed,
+                       std::string("The upstream cannot be reached: ") + std::strerror(problem) + ".");
     }
     if (problem == EINPROGRESS) {
         const wake why = co_await stream_->connected(clock_, downstream_);
@@ -176,7 +183,8 @@ net::task<base::result<void>> call::connect_to(const net::endpoint& where) {
         socklen_t size = sizeof outcome;
         getsockopt(fd, SOL_SOCKET, SO_ERROR, &outcome, &size);
         if (outcome != 0) {
-            co_return fail(errc::upstream_connect_failed, std::string("The upstream cannot be reached: ") + std::strerror(outcome) + ".");
+            co_return fail(errc::upstream_connect_failed,
+                           std::string("The upstream cannot be reached: ") + std::strerror(outcome) + ".");
         }
     }
     if (!client_.tls_) co_return base::result<void>();
@@ -271,8 +279,9 @@ net::task<base::result<http::response_head*>> call::read_head(bool head_only, mi
             continue;
         }
         if (got.status != io_status::blocked) {
-            co_return fail(errc::upstream_cut, received_ == 0 ? "The upstream closed the connection without an answer."
-                                                              : "The upstream closed the connection inside its response head.");
+            co_return fail(errc::upstream_cut, received_ == 0
+                                                   ? "The upstream closed the connection without an answer."
+                                                   : "The upstream closed the connection inside its response head.");
         }
         const wake why = co_await stream_->readable(clock_, downstream_);
         if (why != wake::ready) co_return std::unexpected(explain(why, errc::upstream_head_timeout));
@@ -302,7 +311,8 @@ call::piece call::read() {
                 received_ += result.bytes;
                 bytes = scratch.first(result.bytes);
                 break;
-            case io_status::blocked: return {got::blocked};
+            case io_status::blocked:
+                return {got::blocked};
             case io_status::end:
                 if (framing_ == body_framing::until_close) {
                     complete_ = true;

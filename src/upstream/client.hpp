@@ -28,15 +28,16 @@ struct client_counts {
     std::atomic<std::uint64_t> connect_failures{0};
     std::atomic<std::uint64_t> tls_resumptions{0};
     std::atomic<std::uint64_t> reuses{0};
-    std::atomic<std::uint64_t> stale{0};       // pooled connections found closed
-    std::atomic<std::int64_t> idle{0};         // in the pool now
-    std::atomic<std::int64_t> active{0};       // calls under way
+    std::atomic<std::uint64_t> stale{0};  // pooled connections found closed
+    std::atomic<std::int64_t> idle{0};    // in the pool now
+    std::atomic<std::int64_t> active{0};  // calls under way
 };
 
 class client {
 public:
     // `tls_context` may be null for http. All references outlive the client.
-    client(net::reactor& owner, const options& settings, const origin& where, net::resolver& names, SSL_CTX* tls_context);
+    client(net::reactor& owner, const options& settings, const origin& where, net::resolver& names,
+           SSL_CTX* tls_context);
     ~client();
 
     const origin& where() const { return origin_; }
@@ -74,7 +75,8 @@ enum class reuse : std::uint8_t { allowed, never };
 
 class call {
 public:
-    // `clock` bounds every wait and may cancel it; `downstream` (may be null) is the client whose leaving ends the call.
+    // `clock` bounds every wait and may cancel it; `downstream` (may be null) is the client whose leaving ends the
+    // call.
     call(client& owner, net::timer& clock, net::stream* downstream);
     ~call();
     call(const call&) = delete;
@@ -121,8 +123,8 @@ private:
     net::timer& clock_;
     net::stream* downstream_;
     std::unique_ptr<net::stream> stream_;
-    std::string kept_;            // unread bytes behind a head that came in pieces
-    std::string_view unread_;     // in kept_ or in the scratch
+    std::string kept_;         // unread bytes behind a head that came in pieces
+    std::string_view unread_;  // in kept_ or in the scratch
     http::chunk_decoder chunks_;
     http::body_framing framing_ = http::body_framing::none;
     std::uint64_t body_left_ = 0;

@@ -19,7 +19,8 @@ std::expected<origin, std::string> parse_origin(std::string_view url) {
     const std::size_t path_begin = rest.find_first_of("/?#");
     const std::string_view authority = rest.substr(0, path_begin);
     std::string_view path = path_begin == std::string_view::npos ? std::string_view() : rest.substr(path_begin);
-    if (path.find_first_of("?#") != std::string_view::npos) return std::unexpected("the URL must not have a query or fragment");
+    if (path.find_first_of("?#") != std::string_view::npos)
+        return std::unexpected("the URL must not have a query or fragment");
     if (authority.find('@') != std::string_view::npos) {
         return std::unexpected("the URL must not carry credentials; set ANTHROPIC_API_KEY");
     }

@@ -10,7 +10,7 @@ namespace upstream {
 
 struct origin {
     bool tls = true;
-    std::string host;         // name or address, without brackets
+    std::string host;  // name or address, without brackets
     std::uint16_t port = 443;
     std::string path_prefix;  // "" or "/something", without a slash at the end; a trailing /v1 is dropped
     std::string host_header;  // as the `host` header wants it

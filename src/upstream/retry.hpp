@@ -13,12 +13,12 @@
 namespace upstream {
 
 struct attempt {
-    std::uint32_t number = 1;      // of this request, from 1
+    std::uint32_t number = 1;  // of this request, from 1
     base::errc failure = base::errc::internal;
-    bool reached_client = false;   // a byte of an answer was written downstream
-    bool stale = false;            // pooled connection, closed before it gave a byte
-    bool stream = false;           // the request asked for a stream
-    bool body_repeatable = true;   // false once a streamed upload has begun
+    bool reached_client = false;  // a byte of an answer was written downstream
+    bool stale = false;           // pooled connection, closed before it gave a byte
+    bool stream = false;          // the request asked for a stream
+    bool body_repeatable = true;  // false once a streamed upload has begun
 };
 
 constexpr bool may_repeat(const attempt& last, std::uint32_t attempts_max) {
@@ -26,10 +26,13 @@ constexpr bool may_repeat(const attempt& last, std::uint32_t attempts_max) {
     if (last.stale && last.failure == base::errc::upstream_cut) return last.number <= attempts_max;
     if (last.number >= attempts_max) return false;
     switch (last.failure) {
-        case base::errc::upstream_connect_failed: return true;
+        case base::errc::upstream_connect_failed:
+            return true;
         case base::errc::upstream_cut:
-        case base::errc::upstream_error_event: return last.stream;
-        default: return false;
+        case base::errc::upstream_error_event:
+            return last.stream;
+        default:
+            return false;
     }
 }
 

@@ -1,5 +1,5 @@
-// Arbitrary bytes as a chunked body. Properties: no crash; the same payload, state and end at any split; what is decoded
-// and framed again decodes to itself.
+// Arbitrary bytes as a chunked body. Properties: no crash; the same payload, state and end at any split; what is
+// decoded and framed again decodes to itself.
 #include <cstdlib>
 #include <string>
 
@@ -35,7 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     const decoded whole = decode(bytes, size + 1);
     for (const std::size_t step : {std::size_t{1}, std::size_t{2}, std::size_t{7}}) {
         const decoded pieces = decode(bytes, step);
-        if (pieces.payload != whole.payload || pieces.state != whole.state || pieces.consumed != whole.consumed) std::abort();
+        if (pieces.payload != whole.payload || pieces.state != whole.state || pieces.consumed != whole.consumed)
+            std::abort();
     }
     if (whole.state == http::chunk_decoder::status::complete && !whole.payload.empty()) {
         std::array<char, 18> line;

@@ -18,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     const auto at_once = http::head_end(bytes, limits, whole);
     http::head_search stepwise;
     base::result<bool> in_steps = false;
-    for (std::size_t end = 0; end <= size && in_steps && !*in_steps; ++end) in_steps = http::head_end(bytes.substr(0, end), limits, stepwise);
+    for (std::size_t end = 0; end <= size && in_steps && !*in_steps; ++end)
+        in_steps = http::head_end(bytes.substr(0, end), limits, stepwise);
     if (!at_once || !*at_once) {
         // Pieces may show an error earlier or a limit later, but never an end that the whole does not have.
         check(!in_steps || !*in_steps);
@@ -31,7 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     if (http::parse_request(head_bytes, limits, request)) {
         int lengths = 0, codings = 0, hosts = 0;
         for (const auto& entry : request.headers) {
-            check(!entry.name.empty() && entry.line.data() >= bytes.data() && entry.line.data() + entry.line.size() <= bytes.data() + size);
+            check(!entry.name.empty() && entry.line.data() >= bytes.data() &&
+                  entry.line.data() + entry.line.size() <= bytes.data() + size);
             check(entry.line.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos);
             lengths += entry.id == http::field::content_length;
             codings += entry.id == http::field::transfer_encoding;
@@ -41,6 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
         check((request.framing == http::body_framing::chunked) == (codings == 1));
     }
     http::response_head response;
-    if (http::parse_response(head_bytes, limits, size % 2 == 0, response)) check(response.status >= 100 && response.status <= 999);
+    if (http::parse_response(head_bytes, limits, size % 2 == 0, response))
+        check(response.status >= 100 && response.status <= 999);
     return 0;
 }
