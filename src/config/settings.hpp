@@ -1,8 +1,7 @@
 // Reads the environment, `.env` and the optional YAML file into each folder's own options struct.
 //
-// Reads KEY=VALUE lines (comments, blank lines, optional `export `, single or double quotes). Error: a sentence with
-// the line number.
-// the parser, `serve --help`'s list, the check for unknown `CLAUDE_PROXY_*` names and the check of `.env.example`.
+// One table in table.cpp lists every setting: environment name, default, meaning and how to parse it. The table makes the
+// parser, the list of `serve --help`, the check for unknown `CLAUDE_PROXY_*` names and the check of `.env.example`.
 // Order of precedence: real environment, `.env` in the working directory, YAML file (CLAUDE_PROXY_CONFIG; keys are the
 // names in lower case without the prefix `claude_proxy_`), default. Thread rule: call before any thread starts.
 #pragma once
@@ -57,7 +56,8 @@ std::span<const setting_help> all_settings();
 using environment = std::map<std::string, std::string, std::less<>>;
 environment process_environment();
 
-// Reads KEY=VALUE lines (comments, blank lines, optional `export `, single or double quotes). Error: a sentence with the line number.
+// Reads KEY=VALUE lines (comments, blank lines, optional `export `, single or double quotes). Error: a sentence with
+// the line number.
 std::expected<environment, std::string> read_env_file(const std::string& path);
 
 // All problems at once, each a sentence that names the variable and the cure.

@@ -16,7 +16,7 @@ struct request_record {
     std::string upstream_request_id;  // upstream's `request-id`, empty when it never answered
     std::string method;
     std::string path;                 // as asked, without the query; at most 256 bytes
-    std::string route;                // bounded label of a row in gateway/routes.cpp: "messages", "models", "other", ...
+    std::string route;                // bounded label of a row in gateway/routes.cpp: "messages", "other", ...
     std::string peer;                 // address of the client
     std::string caller;               // key id (never the key), empty when not authenticated
     std::string team;
