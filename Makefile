@@ -36,7 +36,7 @@ fuzz-smoke: ## every fuzz target for FUZZ_SECONDS (60)
 	@tools/fuzz.sh
 
 conformance: ## other clients and SDKs against the gateway
-	@tools/setup.sh run test
+	@tools/setup.sh run test conformance
 	@tools/build.sh release claude-proxy claude-sim
 	@PATH="$(CURDIR)/build/node/bin:$$PATH" tests/conformance/run
 

@@ -7,6 +7,7 @@ The last line is `N passed, N failed`; the exit code is 0 only when nothing fail
 so does a suite that crashes, hangs or has no tests. Logs and reports go to build/test/.
 """
 
+import glob
 import json
 import os
 import re
@@ -91,7 +92,7 @@ SUITES = [
     Suite("tools", [*PYTEST, "tools/"], count_junit, 300),
     Suite("unit", ["{build}/unit_tests", "--gtest_brief=1", "--gtest_output=json:{report}"], count_gtest, 300, True),
     Suite("integration", [*PYTEST, "tests/integration"], count_junit, 1200, True),
-    Suite("sdk", [*NODE, "tests/sdk/"], count_tap, 600),
+    Suite("sdk", [*NODE, *sorted(glob.glob("tests/sdk/*.test.mjs", root_dir=ROOT))], count_tap, 600),
 ]
 
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is missing on Debian 12, and nothing that is there. Repeating it costs a second.
 #
-#   tools/setup.sh [run] [test] [dev] [bench]      default: run test dev
+#   tools/setup.sh [run] [test] [dev] [bench] [conformance]      default: run test dev
 #
 #   run    what building needs            test   the test runners and their node packages
 #   dev    sanitizers, fuzzers, linters   bench  nginx and the load tools
+#   conformance  what other clients than Node's need
+#   conformance  virtual environments for the Python SDKs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,8 +23,10 @@ packages_of() {
             libcli11-dev ;;
         test) echo libgtest-dev libgmock-dev python3 python3-pytest openssl ;;
         dev) echo libclang-rt-19-dev llvm-19 lld-19 clang-tidy-19 clang-format-19 shellcheck ;;
+        conformance) echo python3-venv ;;
+        conformance) echo python3-venv ;;
         bench) echo nginx-light wrk strace python3 ;;
-        *) give_up "unknown word '$1'; known are: run test dev bench" ;;
+        *) give_up "unknown word '$1'; known are: run test dev bench conformance conformance" ;;
     esac
 }
 

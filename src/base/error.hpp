@@ -81,13 +81,13 @@ inline std::unexpected<error> fail(errc kind, std::string detail = {}, std::chro
 constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a row is a warning
     using enum errc;
     constexpr std::string_view invalid = "invalid_request_error", auth = "authentication_error", api = "api_error",
-                               late = "timeout_error", overloaded = "overloaded_error";
+                               tmo = "timeout_error", overloaded = "overloaded_error";
     // clang-format off: one row a kind
     switch (kind) {
         case bad_framing: return {400, invalid, "bad_framing", fault::client, false};
         case head_too_large: return {431, invalid, "head_too_large", fault::client, false};
         case http_version_unsupported: return {505, invalid, "http_version_unsupported", fault::client, false};
-        case request_timeout: return {408, late, "request_timeout", fault::client, true};
+        case request_timeout: return {408, tmo, "request_timeout", fault::client, true};
         case body_too_large: return {413, "request_too_large", "body_too_large", fault::client, false};
         case invalid_json: return {400, invalid, "invalid_json", fault::client, false};
         case duplicate_field: return {400, invalid, "duplicate_field", fault::client, false};
@@ -104,13 +104,12 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case internal: return {500, api, "internal", fault::ours, true};
         case upstream_unresolved: return {502, api, "upstream_unresolved", fault::upstream, true};
         case upstream_connect_failed: return {502, api, "upstream_connect_failed", fault::upstream, true};
-        case upstream_connect_timeout: return {504, late, "upstream_connect_timeout", fault::upstream, true};
+        case upstream_connect_timeout: return {504, tmo, "upstream_connect_timeout", fault::upstream, true};
         case upstream_tls_failed: return {502, api, "upstream_tls_failed", fault::upstream, true};
-        case upstream_head_timeout: return {504, late, "upstream_head_timeout", fault::upstream, true};
-        case upstream_first_content_timeout:
-            return {504, late, "upstream_first_content_timeout", fault::upstream, true};
-        case upstream_idle_timeout: return {504, late, "upstream_idle_timeout", fault::upstream, true};
-        case upstream_total_timeout: return {504, late, "upstream_total_timeout", fault::upstream, true};
+        case upstream_head_timeout: return {504, tmo, "upstream_head_timeout", fault::upstream, true};
+        case upstream_first_content_timeout: return {504, tmo, "upstream_first_content_timeout", fault::upstream, true};
+        case upstream_idle_timeout: return {504, tmo, "upstream_idle_timeout", fault::upstream, true};
+        case upstream_total_timeout: return {504, tmo, "upstream_total_timeout", fault::upstream, true};
         case upstream_cut: return {502, api, "upstream_cut", fault::upstream, true};
         case upstream_protocol_error: return {502, api, "upstream_protocol_error", fault::upstream, true};
         case upstream_error_event: return {529, overloaded, "upstream_error_event", fault::upstream, true};

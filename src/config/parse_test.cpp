@@ -52,6 +52,7 @@ TEST(addresses, are_a_host_and_a_port) {
     };
     for (const char* right : {"127.0.0.1:8080", "0.0.0.0:0", "localhost:65535", "[::1]:8080", "[::]:80"})
         EXPECT_EQ(text(right), right);
+    EXPECT_NE(text("::1:8080").find("in brackets"), std::string::npos) << text("::1:8080");
     EXPECT_EQ(parse_address("[::1]:8080")->host, "::1") << "brackets belong to the text, not to the host";
     for (const char* wrong : {"", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1",
                               "127.0.0.1:80x", ":8080", "::1:8080", "[::1]", "[127.0.0.1]:80", "[::1:80",

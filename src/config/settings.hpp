@@ -1,7 +1,7 @@
 // Reads the environment, `.env` and the optional YAML file into each folder's own options struct.
 //
-// One table in table.cpp lists every setting: environment name, default, meaning and how to parse it. The table makes the
-// parser, the list of `serve --help`, the check for unknown `CLAUDE_PROXY_*` names and the check of `.env.example`.
+// One table in table.cpp lists every setting: environment name, default, meaning and how to parse it. The table makes
+// the parser, the list of `serve --help`, the check for unknown `CLAUDE_PROXY_*` names and the check of `.env.example`.
 // Order of precedence: real environment, `.env` in the working directory, YAML file (CLAUDE_PROXY_CONFIG; keys are the
 // names in lower case without the prefix `claude_proxy_`), default. Thread rule: call before any thread starts.
 #pragma once

@@ -126,6 +126,10 @@ TEST(settings, that_are_wrong_are_all_named_at_once_without_their_values) {
 }
 
 TEST(settings, out_of_range_are_told_the_range_with_its_unit) {
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_PING_INTERVAL", "9ms"}}),
+              "CLAUDE_PROXY_PING_INTERVAL must be from 10ms to 1h.\n");
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_PING_INTERVAL", "10ms"}}), "");
+    EXPECT_TRUE(has(problems_of({{"CLAUDE_PROXY_HEAD_BYTES_MAX", "1023"}}), "must be from 1KiB"));
     EXPECT_EQ(problems_of({{"CLAUDE_PROXY_PING_INTERVAL", "2h"}}),
               "CLAUDE_PROXY_PING_INTERVAL must be from 10ms to 1h.\n");
     EXPECT_EQ(problems_of({{"CLAUDE_PROXY_HEAD_BYTES_MAX", "17MiB"}}),
