@@ -4,11 +4,20 @@
 #include "gateway/results_url.hpp"
 
 namespace gateway {
+namespace {
+
+// "https://host" as the caller sees us: the TLS may end at a load balancer that says so.
+std::string public_base(exchange& x, const http::request_head& head) {
+    const bool tls = x.client.stream().tls() || http::equals_lower(head.find(http::field::x_forwarded_proto), "https");
+    return std::string(tls ? "https://" : "http://").append(head.host);
+}
+
+}  // namespace
 
 net::task<void> batches(exchange& x, service& s, const http::request_head& head) {
     std::string upstream = upstream_head(head, s.upstream);
     x.ready_us = net::monotonic_us();
-    std::function<void(std::string&)> rewrite = [base = x.public_base](std::string& body) {
+    std::function<void(std::string&)> rewrite = [base = public_base(x, head)](std::string& body) {
         rewrite_results_urls(body, base);
     };
     if (head.framing != http::body_framing::none) {

@@ -13,7 +13,8 @@ iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), t
 
 downstream::downstream(exchange& x, const http::response_head& head, bool event_stream) : x_(x), status_(head.status) {
     head_.reserve(head.size + 192);
-    fmt::format_to(std::back_inserter(head_), "HTTP/1.1 {} {}\r\n", head.status, head.reason);
+    const fmt::format_int status(head.status);
+    head_.append("HTTP/1.1 ").append(status.data(), status.size()).append(" ").append(head.reason).append("\r\n");
     for (const auto& entry : head.headers) {
         switch (entry.id) {
             case http::field::content_length:
@@ -41,7 +42,8 @@ downstream::downstream(exchange& x, const http::response_head& head, bool event_
 void downstream::frame(std::optional<std::uint64_t> content_length) {
     const bool no_body = x_.head_method || status_ == 204 || status_ == 304;
     if (content_length && !no_body) {
-        fmt::format_to(std::back_inserter(head_), "content-length: {}\r\n", *content_length);
+        const fmt::format_int length(*content_length);
+        head_.append("content-length: ").append(length.data(), length.size()).append("\r\n");
     } else if (!no_body) {
         chunked_ = !x_.http_1_0;
         if (chunked_) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 
 #include "anthropic/error_body.hpp"
@@ -18,8 +19,10 @@ std::string new_request_id() {
             seed = {static_cast<std::uint64_t>(net::monotonic_us()), 1};
         return seed;
     }();
-    std::string id = "req_cp_";
-    id.reserve(31);
+    constexpr std::string_view prefix = "req_cp_";
+    constexpr std::size_t random_characters = 24;
+    std::string id(prefix.size() + random_characters, '\0');
+    char* out = std::ranges::copy(prefix, id.data()).out;
     for (int word = 0; word < 3; ++word) {
         std::uint64_t a = state[0];  // xorshift128+
         const std::uint64_t b = state[1];
@@ -27,7 +30,7 @@ std::string new_request_id() {
         a ^= a << 23;
         state[1] = a ^ b ^ (a >> 18) ^ (b >> 5);
         std::uint64_t bits = state[1] + b;
-        for (int i = 0; i < 8; ++i, bits >>= 6) id.push_back(alphabet[bits & 63]);
+        for (int i = 0; i < 8; ++i, bits >>= 6) *out++ = alphabet[bits & 63];
     }
     return id;
 }

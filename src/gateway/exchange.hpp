@@ -34,7 +34,6 @@ struct exchange {
     std::int64_t began_us = 0;  // monotonic; the request's first byte
     std::int64_t ready_us = 0;  // the whole request was here, before we worked on it
     std::string path{};         // normalised: one /v1 prefix, percent-decoded; what routes match
-    std::string public_base{};  // "https://host" as the caller sees us, for URLs in answers
     bool head_method = false;   // HEAD: answers have no body
     bool http_1_0 = false;      // no chunked coding downstream
     bool answered = false;      // a final status was written, whole or in part

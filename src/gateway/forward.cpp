@@ -60,7 +60,10 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
 }  // namespace
 
 net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what) {
-    if (what.has_body) fmt::format_to(std::back_inserter(what.head), "content-length: {}\r\n", what.body.size());
+    if (what.has_body) {
+        const fmt::format_int length(what.body.size());
+        what.head.append("content-length: ").append(length.data(), length.size()).append("\r\n");
+    }
     what.head += "\r\n";
     auto pooled = upstream::reuse::allowed;
     for (std::uint32_t number = 1;; ++number) {

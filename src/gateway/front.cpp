@@ -104,9 +104,6 @@ net::task<void> front::run(exchange& x, const http::request_head& head) {
         }
         x.record.caller = (*who)->id;
         x.record.team = (*who)->team;
-        const bool tls =
-            x.client.stream().tls() || http::equals_lower(head.find(http::field::x_forwarded_proto), "https");
-        x.public_base = fmt::format("{}://{}", tls ? "https" : "http", head.host);
     }
     co_await found.row->run(x, parts_, head);
 }

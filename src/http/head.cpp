@@ -27,15 +27,37 @@ bool is_token(std::string_view text) {
 }
 
 // Field values: visible characters, space, tab and the obsolete high bytes; no other control character (RFC 9110 5.5).
-// Without an early exit, so that the compiler looks at many bytes at once: good values are the rule.
 bool is_value(std::string_view text) {
-    unsigned char bad = 0;
-    for (const char c : text) {
+    return std::ranges::none_of(text, [](char c) {
         const auto byte = static_cast<unsigned char>(c);
-        const auto control = static_cast<unsigned char>((byte < 0x20) & (byte != '\t'));
-        bad = static_cast<unsigned char>(bad | control | static_cast<unsigned char>(byte == 0x7f));
+        return (byte < 0x20 && byte != '\t') || byte == 0x7f;
+    });
+}
+
+// The same for a whole head at once, line ends aside, without an early exit: the compiler then looks at many bytes at a
+// time. A carriage return that is not half of a line end shows in the counts, for each line feed has one before it.
+bool has_only_head_characters(std::string_view head) {
+    constexpr std::size_t block_bytes = 128;  // so that the counts of a block fit into a byte, as vectors like them
+    std::uint8_t bad = 0;
+    unsigned unpaired = 0;
+    while (!head.empty()) {
+        const std::string_view block = head.substr(0, block_bytes);
+        head.remove_prefix(block.size());
+        std::uint8_t carriage_returns = 0;
+        std::uint8_t line_feeds = 0;
+        for (const char c : block) {
+            const auto byte = static_cast<std::uint8_t>(c);
+            const auto is_return = static_cast<std::uint8_t>(byte == '\r');
+            const auto is_feed = static_cast<std::uint8_t>(byte == '\n');
+            const auto is_tab = static_cast<std::uint8_t>(byte == '\t');
+            const auto control = static_cast<std::uint8_t>((byte < 0x20) | (byte == 0x7f));
+            bad = static_cast<std::uint8_t>(bad | (control & ~(is_return | is_feed | is_tab)));
+            carriage_returns = static_cast<std::uint8_t>(carriage_returns + is_return);
+            line_feeds = static_cast<std::uint8_t>(line_feeds + is_feed);
+        }
+        unpaired += static_cast<unsigned>(carriage_returns) - static_cast<unsigned>(line_feeds);
     }
-    return bad == 0;
+    return bad == 0 && unpaired == 0;
 }
 
 // What may stand in a request target (RFC 3986): visible ASCII without the characters that URIs exclude, where readers
@@ -147,6 +169,20 @@ std::string_view take_line(std::string_view& rest) {
     return line;
 }
 
+// Name, colon, value; the value's characters are not looked at.
+bool split_header_line(std::string_view line, header& parsed) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) return false;
+    std::string_view value = line.substr(colon + 1);
+    while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
+    while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
+    parsed.name = line.substr(0, colon);
+    parsed.value = value;
+    parsed.line = line;
+    parsed.id = identify(parsed.name);
+    return true;
+}
+
 // The header section shared by requests and responses. What is wrong, or empty.
 std::string_view parse_headers(std::string_view rest, const head_limits& limits, message_head& head) {
     head.headers.clear();
@@ -156,7 +192,7 @@ std::string_view parse_headers(std::string_view rest, const head_limits& limits,
         if (line.empty()) return {};
         if (head.headers.size() == limits.headers_max) return "more header lines than headers_max";
         header parsed;
-        if (!parse_header_line(line, parsed)) return "malformed header line";
+        if (!split_header_line(line, parsed)) return "malformed header line";
         head.headers.push_back(parsed);
     }
 }
@@ -255,17 +291,7 @@ bool equals_lower(std::string_view text, std::string_view lower) {
 }
 
 bool parse_header_line(std::string_view line, header& parsed) {
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) return false;
-    std::string_view value = line.substr(colon + 1);
-    while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
-    while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
-    if (!is_value(value)) return false;
-    parsed.name = line.substr(0, colon);
-    parsed.value = value;
-    parsed.line = line;
-    parsed.id = identify(parsed.name);
-    return true;
+    return split_header_line(line, parsed) && is_value(parsed.value);
 }
 
 std::string_view message_head::find(field id) const {
@@ -335,6 +361,9 @@ base::result<void> parse_request(std::string_view bytes, const head_limits& limi
     head.content_length = 0;
     head.expect_continue = false;
     head.host = {};
+    if (!has_only_head_characters(bytes)) {
+        return fail(errc::bad_framing, "The head has a control character, or a carriage return that ends no line.");
+    }
     std::string_view rest = bytes;
     while (rest.starts_with("\r\n")) rest.remove_prefix(2);
 
@@ -409,6 +438,7 @@ base::result<void> parse_response(std::string_view bytes, const head_limits& lim
     };
     head.size = bytes.size();
     head.content_length = 0;
+    if (!has_only_head_characters(bytes)) return broken("a control character");
     std::string_view rest = bytes;
     const std::string_view line = take_line(rest);
     if (line.size() < 12 || !line.starts_with("HTTP/1.") || (line[7] != '0' && line[7] != '1') || line[8] != ' ') {
