@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <future>
@@ -23,6 +25,7 @@ constexpr std::size_t write_bytes = 256 * 1024;   // lines gathered for one writ
 constexpr std::size_t spent_records_max = 1024;   // kept for reuse, a lane
 constexpr std::size_t capacity_kept_max = 8192;   // records; a burst's memory goes back
 constexpr std::chrono::seconds dropped_said_every{1};
+constexpr int writer_nice = 10;
 
 // Records on their way to the writer. The ones behind `used` are spent: they come back from the writer with their
 // strings, and moving a new record in hands those to the reactor, so that what one thread allocated it also frees.
@@ -187,6 +190,8 @@ hub::hub(options settings, int out_fd) : state_(std::make_unique<state>(settings
     pthread_sigmask(SIG_SETMASK, &all, &before);
     state_->writer = std::thread([own = state_.get()] {
         pthread_setname_np(pthread_self(), "telemetry");
+        // Lines can wait, requests should not: on a busy CPU the reactors go first.
+        setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), writer_nice);
         own->run();
     });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
