@@ -6,7 +6,6 @@
 #   run    what building needs            test   the test runners and their node packages
 #   dev    sanitizers, fuzzers, linters   bench  nginx and the load tools
 #   conformance  what other clients than Node's need
-#   conformance  virtual environments for the Python SDKs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,9 +23,8 @@ packages_of() {
         test) echo libgtest-dev libgmock-dev python3 python3-pytest openssl ;;
         dev) echo libclang-rt-19-dev llvm-19 lld-19 clang-tidy-19 clang-format-19 shellcheck ;;
         conformance) echo python3-venv ;;
-        conformance) echo python3-venv ;;
         bench) echo nginx-light wrk strace python3 ;;
-        *) give_up "unknown word '$1'; known are: run test dev bench conformance conformance" ;;
+        *) give_up "unknown word '$1'; known are: run test dev bench conformance" ;;
     esac
 }
 

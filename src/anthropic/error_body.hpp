@@ -1,4 +1,4 @@
-// Anthropic's error envelope (anthropic-api 6.1), as our own answers and our own `error` events carry it.
+// Anthropic's error envelope (docs/protocol.md), as our own answers and our own `error` events carry it.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ std::string error_body(const base::error& error, std::string_view request_id);
 // The same as a server-sent event: "event: error\ndata: {...}\n\n".
 std::string error_event(const base::error& error, std::string_view request_id);
 
-// HTTP status for an `error.type` seen inside a stream before any content (anthropic-api 6.2); 500 for unknown types.
+// HTTP status for an `error.type` seen inside a stream before any content (docs/protocol.md); 500 for unknown types.
 int status_of_type(std::string_view error_type);
 
 // "event: ping\ndata: {\"type\": \"ping\"}\n\n"

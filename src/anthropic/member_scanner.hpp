@@ -1,6 +1,6 @@
 // Finds top-level members of one JSON object in bytes that arrive in pieces, without building a document.
 //
-// Used for the request body (which model, streaming or not: never re-serialised, see anthropic-api T12) and for JSON
+// Used for the request body (which model, streaming or not: never re-serialised, see docs/protocol.md) and for JSON
 // answers (the `usage` object). The scanner is exact on every valid JSON text. It does not validate what it skips: on
 // invalid text it may report members that a strict parser would not, which is harmless, because the upstream refuses
 // such a text. Any split of the input gives the same result. Thread rule: one thread at a time; no I/O, no clock.

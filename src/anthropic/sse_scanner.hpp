@@ -3,7 +3,7 @@
 // It serves three needs of the relay: where an event ends (our own `ping` or `error` may only go between events), what
 // kinds of events have passed (the preamble is held until real content), and the text of the few events that carry
 // usage. Text of other events is never kept. Line ends LF, CR and CRLF; comments, unknown events and garbage are passed
-// over. Rules: anthropic-api 5.1, 5.5 and the WHATWG event stream format. Thread rule: one thread at a time; no I/O.
+// over. Rules: docs/protocol.md and the WHATWG event stream format. Thread rule: one thread at a time; no I/O.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Token usage of one answer, as the upstream reported it (anthropic-api 4.2). A value type; the pricing and the ledger
+// Token usage of one answer, as the upstream reported it (docs/protocol.md). A value type; the pricing and the ledger
 // read it, nothing here knows about money.
 #pragma once
 
@@ -17,7 +17,7 @@ struct token_counts {
     std::uint64_t cache_read_input_tokens = 0;
     std::uint64_t output_tokens = 0;  // thinking included
     // Split of the writes by TTL. Absent on old platforms: then the whole is to be priced by the request's TTL. When
-    // the sum of the split differs from cache_creation_input_tokens, the difference cannot be attributed (5.4 rule 3).
+    // the sum of the split differs from cache_creation_input_tokens, the difference cannot be attributed.
     std::optional<std::uint64_t> cache_creation_5m;
     std::optional<std::uint64_t> cache_creation_1h;
 

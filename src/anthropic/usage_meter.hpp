@@ -1,4 +1,4 @@
-// Meters one answer from its bytes as they pass: usage by the overwrite rule of anthropic-api 5.4, for streams and for
+// Meters one answer from its bytes as they pass: usage by the overwrite rule (docs/protocol.md), for streams and for
 // JSON bodies. It never alters or delays bytes, never throws and survives garbage (then `damaged` is set): the relay
 // does not depend on it. Thread rule: one thread at a time; no I/O, no clock.
 #pragma once

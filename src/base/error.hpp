@@ -57,7 +57,7 @@ enum class fault : std::uint8_t { client, ours, upstream };
 
 struct error_facts {
     int status;               // HTTP status of our own answer; 499 is never sent, only logged
-    std::string_view type;    // `error.type` of Anthropic's envelope (reference: API errors)
+    std::string_view type;    // `error.type` of Anthropic's envelope (docs/protocol.md, errors)
     std::string_view reason;  // `error.details.reason`, the enumerator's name
     fault whose;
     bool client_may_retry;  // false adds `x-should-retry: false`, which the SDKs obey

@@ -1,5 +1,5 @@
 // Message batches. The upstream's batch objects carry `results_url`, an absolute URL that SDKs follow verbatim with the
-// caller's key (anthropic-api 1.4): it must lead back to us.
+// caller's key (docs/protocol.md, results_url): it must lead back to us.
 #include "gateway/forward.hpp"
 #include "gateway/results_url.hpp"
 

@@ -16,7 +16,7 @@ namespace gateway {
 class downstream {
 public:
     // Copies status and headers: verbatim and in order, without hop-by-hop fields, the edge's own
-    // (strict-transport-security, set-cookie, alt-svc, via) and cache-control; ours are added (anthropic-api 2.3).
+    // (strict-transport-security, set-cookie, alt-svc, via) and cache-control; ours are added (docs/protocol.md).
     downstream(exchange& x, const http::response_head& head, bool event_stream);
 
     // Decides the framing; call once before `write`. Without a length: chunked, or until the close for HTTP/1.0.

@@ -6,7 +6,8 @@
 //     switch (co_await upstream.readable(timer, &client)) { case net::wake::ready: ... }
 //
 // where `timer` is the coroutine's own alarm clock: it bounds every wait and can cancel the one that is under way.
-// Timers are coarse (tick_ms) and cost nothing per wait: moving a deadline later is one store (performance rule 8).
+// Timers are coarse (tick_ms) and cost nothing per wait: moving a deadline later is one store. (A timer object set at
+// every read was measured to cost a sixth more CPU per event.)
 #pragma once
 
 #include <sys/epoll.h>

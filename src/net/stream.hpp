@@ -3,7 +3,8 @@
 //     while ((got = stream.read(buffer)).status == io_status::blocked)
 //         if (co_await stream.unblocked(timer) != wake::ready) ...
 //
-// One system call a read or write on plain sockets (performance rule 1). TCP_NODELAY is on. Not movable.
+// One system call a read or write on plain sockets: what a relay costs is its system calls. TCP_NODELAY is on. Not
+// movable.
 #pragma once
 
 #include <sys/uio.h>

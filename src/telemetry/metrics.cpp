@@ -304,7 +304,7 @@ void metrics::count(const request_record& finished) {
 
     const auto& answer = finished.answer;
     if (answer.state == anthropic::answer_state::none) return;
-    // The list, when there is one, is the whole of it: adding the top level too would count twice (anthropic-api 4.2).
+    // The list, when there is one, is the whole of it: adding the top level too would count twice (docs/protocol.md).
     for (const auto& piece : answer.counts.iterations) {
         to.count_tokens(piece.model.empty() ? answer.model : piece.model, classes_of(piece.tokens));
     }

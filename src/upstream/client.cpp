@@ -31,7 +31,7 @@ client::client(net::reactor& owner, const options& settings, const origin& where
     : reactor_(owner), options_(settings), origin_(where), resolver_(names), sweep_timer_(owner) {
     if (tls_context) tls_.emplace(*tls_context, where.host);
     for (const auto& credential : settings.credentials) {
-        // OAuth tokens travel as bearer, keys in x-api-key; exactly one of the two (anthropic-api 2.1, T38).
+        // OAuth tokens travel as bearer, keys in x-api-key; exactly one of the two (docs/protocol.md, credentials).
         const bool bearer = credential.reveal().starts_with("sk-ant-oat");
         credential_lines_.push_back((bearer ? "authorization: Bearer " : "x-api-key: ") +
                                     std::string(credential.reveal()) + "\r\n");

@@ -1,9 +1,9 @@
 // May a failed attempt be repeated by us? A decision of values; the caller acts.
 //
-// Never once a byte has reached the client. Otherwise: a pooled connection that turned out closed and gave no byte is
-// always worth one fresh connection (anthropic-api T22); a refused connection sent nothing; a stream that broke or said
-// `error` before its first content has told the client nothing yet, and is repeated once. A sync answer that was cut
-// may have been billed and the SDKs repeat it by themselves, so it is not repeated here (2.4 rule 5).
+// Never once a byte has reached the client. Otherwise (docs/protocol.md, who repeats a call): a pooled connection that
+// turned out closed and gave no byte is always worth one fresh connection; a refused connection sent nothing; a stream
+// that broke or said `error` before its first content has told the client nothing yet, and is repeated once. A sync
+// answer that was cut may have been billed and the SDKs repeat it by themselves, so it is not repeated here.
 #pragma once
 
 #include <cstdint>
