@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "http/chunked.hpp"
@@ -59,31 +60,57 @@ void downstream::frame(std::optional<std::uint64_t> content_length) {
     head_.append("\r\n");
 }
 
-net::task<base::result<void>> downstream::write(std::string_view payload, bool last) {
-    std::array<char, 18> size_line;
-    std::array<iovec, 5> parts;
-    std::size_t used = 0;
+// A payload that lies in the scratch, as it came from upstream, has room around it: with its chunk framing put there
+// the kernel copies one piece instead of three.
+bool downstream::frame_in_place(std::string_view payload, bool last) {
+    const std::span<char> scratch = x_.client.reactor().scratch();
+    const std::string_view tail = last ? "\r\n0\r\n\r\n" : "\r\n";
+    if (payload.data() < scratch.data() + size_line_.size() ||
+        payload.data() + payload.size() + tail.size() > scratch.data() + scratch.size()) {
+        return false;
+    }
+    const std::size_t size_line = http::chunk_size_line(payload.size(), size_line_);
+    char* const begin = scratch.data() + (payload.data() - scratch.data()) - size_line;
+    std::ranges::copy(std::string_view(size_line_.data(), size_line), begin);
+    std::ranges::copy(tail, begin + size_line + payload.size());
+    parts_[parts_used_++] = {begin, size_line + payload.size() + tail.size()};
+    return true;
+}
+
+bool downstream::write_now(std::string_view payload, bool last) {
+    parts_used_ = 0;
     if (!begun_) {
-        parts[used++] = part_of(head_);
+        parts_[parts_used_++] = part_of(head_);
         begun_ = true;
         x_.answered = true;
         x_.record.status = status_;
         x_.record.first_byte_us = x_.elapsed_us();
     }
-    if (!payload.empty() && !x_.head_method) {
-        if (chunked_) {
-            parts[used++] = part_of({size_line.data(), http::chunk_size_line(payload.size(), size_line)});
-            parts[used++] = part_of(payload);
-            if (!last) parts[used++] = part_of("\r\n");
-        } else {
-            parts[used++] = part_of(payload);
-        }
-        x_.record.bytes_out += payload.size();
+    if (x_.head_method) payload = {};
+    x_.record.bytes_out += payload.size();
+    if (payload.empty()) {
+        if (last && chunked_) parts_[parts_used_++] = part_of("0\r\n\r\n");
+    } else if (!chunked_) {
+        parts_[parts_used_++] = part_of(payload);
+    } else if (!frame_in_place(payload, last)) {
+        parts_[parts_used_++] = part_of({size_line_.data(), http::chunk_size_line(payload.size(), size_line_)});
+        parts_[parts_used_++] = part_of(payload);
+        parts_[parts_used_++] = part_of(last ? "\r\n0\r\n\r\n" : "\r\n");
     }
-    if (last && chunked_) parts[used++] = part_of(payload.empty() ? "0\r\n\r\n" : "\r\n0\r\n\r\n");
-    auto written = co_await x_.client.write(std::span(parts).first(used));
-    if (!head_.empty()) head_ = std::string();
+    const bool done = x_.client.write_now(std::span(parts_).first(parts_used_));
+    if (done && !head_.empty()) head_ = std::string();
+    return done;
+}
+
+net::task<base::result<void>> downstream::finish_write() {
+    auto written = co_await x_.client.write(std::span(parts_).first(parts_used_));
+    head_ = std::string();
     co_return written;
+}
+
+net::task<base::result<void>> downstream::write(std::string_view payload, bool last) {
+    if (write_now(payload, last)) co_return base::result<void>();
+    co_return co_await finish_write();
 }
 
 }  // namespace gateway

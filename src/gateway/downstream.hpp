@@ -4,6 +4,7 @@
 // an answer costs one system call when it is whole. Payload goes with a length, chunked, or until the close (HTTP/1.0).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -25,14 +26,23 @@ public:
 
     // Writes payload, and with `last` the end. Errors as http::connection::write.
     net::task<base::result<void>> write(std::string_view payload, bool last);
+    // The same without waiting, for the many small writes of a stream. False: `finish_write` has to follow, with the
+    // payload still in place.
+    bool write_now(std::string_view payload, bool last);
+    net::task<base::result<void>> finish_write();
     int status() const { return status_; }
 
 private:
+    bool frame_in_place(std::string_view payload, bool last);
+
     exchange& x_;
     std::string head_;
     int status_;
     bool begun_ = false;
     bool chunked_ = false;
+    std::array<char, 18> size_line_;
+    std::array<iovec, 4> parts_;  // of the write under way
+    std::size_t parts_used_ = 0;
 };
 
 }  // namespace gateway

@@ -24,7 +24,8 @@ std::size_t last_event_end(std::string_view bytes) {
     return 0;
 }
 
-// The relay's state between two reads. The decisions are here; `relay_stream` below is the loop that waits.
+// The relay's state between two reads. The decisions are here, as plain functions that write what the client takes at
+// once; `relay_stream` below is the loop that waits, for the upstream and for a client that takes its time.
 class stream_relay {
 public:
     stream_relay(exchange& x, service& s, call& upstream, const http::response_head& head,
@@ -53,14 +54,14 @@ public:
             due, flowing_ ? sent_ms_ + limits_.ping_interval.count() : began_ms_ + limits_.preamble_hold.count());
     }
 
-    net::task<void> on_data(std::string_view payload, bool last) {
+    void on_data(std::string_view payload, bool last) {
         heard_ms_ = now();
         scanner_.feed(payload, meter_);
         if (x_.record.first_content_us == 0 && meter_.content_seen()) x_.record.first_content_us = x_.elapsed_us();
         if (meter_.error_seen() && !flowing_ && !meter_.content_seen()) {
             outcome.error_json = meter_.error_data();
             outcome.failure = {errc::upstream_error_event, "The upstream reported an error before any content."};
-            co_return;
+            return;
         }
         complete = last && finished();
         if (last && !complete) outcome.failure = ended_early();
@@ -75,24 +76,24 @@ public:
         }
         if (!flowing_ && !complete && !preamble_over(std::max(held_.size(), ready.size()))) {
             if (held_.empty()) held_.assign(ready);
-            co_return;
+            return;
         }
-        if (!ready.empty()) co_await send(ready, complete, !whole && ready.size() == held_.size());
+        if (!ready.empty()) send(ready, complete, !whole && ready.size() == held_.size());
     }
 
     // The upstream's body has ended (cleanly or not) without more data.
-    net::task<void> on_end(std::optional<base::error> broken) {
+    void on_end(std::optional<base::error> broken) {
         if (!finished()) {
             outcome.failure = broken ? std::move(broken) : ended_early();
-            co_return;
+            return;
         }
         // All was there; if only the end of the framing is missing, the client need not know.
         complete = true;
-        co_await send(held_, true, false);
+        send(held_, true, false);
     }
 
     // A wait ended with something else than bytes.
-    net::task<void> on_wake(net::wake why) {
+    void on_wake(net::wake why) {
         const std::int64_t at = now();
         if (why != net::wake::timeout || at >= call_.total_deadline_ms() ||
             at >= heard_ms_ + waits_.idle_timeout.count()) {
@@ -102,13 +103,22 @@ public:
         } else if (!flowing_ && at >= began_ms_ + limits_.preamble_hold.count()) {
             // Held long enough: the client gets what there is, and pings from now on.
             const std::size_t ready = scanner_.between_events() ? held_.size() : last_event_end(held_);
-            co_await send(std::string_view(held_).substr(0, ready), false, false);
+            send(std::string_view(held_).substr(0, ready), false, false);
         } else if (flowing_ && at >= sent_ms_ + limits_.ping_interval.count()) {
             sent_ms_ = at;
-            if (client_mid_event_) co_return;  // an event too long to hold: nothing may stand inside it
+            if (client_mid_event_) return;  // an event too long to hold: nothing may stand inside it
             ++x_.record.pings;
-            co_await write(anthropic::ping_event(), false);
+            write(anthropic::ping_event(), false, 0);
         }
+    }
+
+    // Something is left of the last write: the client takes its time, and the upstream waits with us.
+    bool unfinished_write() const { return unfinished_write_; }
+    net::task<void> finish_write() {
+        auto sent = co_await out_.finish_write();
+        unfinished_write_ = false;
+        forget_sent();
+        if (!sent) outcome.failure = std::move(sent.error());
     }
 
     // The stream broke after the client had some of it: says so in the protocol, then ends properly. The beginning of
@@ -137,23 +147,26 @@ private:
     }
 
     // Sends `bytes`, the front of held_ or a payload while held_ is empty.
-    net::task<void> send(std::string_view bytes, bool last, bool leaves_event_open) {
+    void send(std::string_view bytes, bool last, bool leaves_event_open) {
         client_mid_event_ = leaves_event_open;
-        const std::size_t of_held = held_.empty() ? 0 : bytes.size();
-        co_await write(bytes, last);
-        held_.erase(0, of_held);
-        if (held_.empty()) held_ = std::string();  // a quiet stream keeps no buffer
+        write(bytes, last, held_.empty() ? 0 : bytes.size());
     }
 
-    net::task<void> write(std::string_view bytes, bool last) {
+    void write(std::string_view bytes, bool last, std::size_t of_held) {
         if (!flowing_) {
             flowing_ = true;
             if (release_request_) release_request_();
         }
         outcome.reached_client = true;
         sent_ms_ = now();
-        auto sent = co_await out_.write(bytes, last);
-        if (!sent) outcome.failure = std::move(sent.error());
+        sent_of_held_ = of_held;
+        unfinished_write_ = !out_.write_now(bytes, last);
+        if (!unfinished_write_) forget_sent();
+    }
+
+    void forget_sent() {
+        held_.erase(0, sent_of_held_);
+        if (held_.empty() && held_.capacity() > sizeof held_) held_ = std::string();  // a quiet stream keeps no buffer
     }
 
     exchange& x_;
@@ -164,8 +177,10 @@ private:
     const std::function<void()>& release_request_;
     anthropic::sse_scanner scanner_;
     anthropic::stream_meter meter_;
-    std::string held_;               // not sent yet: the preamble, or the beginning of an event
-    bool flowing_ = false;           // the client has the head
+    std::string held_;              // not sent yet: the preamble, or the beginning of an event
+    bool flowing_ = false;          // the client has the head
+    std::size_t sent_of_held_ = 0;  // by the last write
+    bool unfinished_write_ = false;
     bool client_mid_event_ = false;  // an event too long to hold was sent in part
     std::int64_t began_ms_ = 0;
     std::int64_t heard_ms_ = 0;  // last byte from upstream
@@ -183,24 +198,27 @@ net::task<relay_outcome> relay_stream(exchange& x, service& s, call& call, const
         const auto piece = call.read();
         switch (piece.what) {
             case call::got::data:
-                co_await relay.on_data(piece.payload, piece.last);
-                if (++reads_in_a_row >= reads_in_a_row_max) {
-                    reads_in_a_row = 0;
-                    co_await x.client.reactor().yield();
-                }
+                relay.on_data(piece.payload, piece.last);
+                ++reads_in_a_row;
                 break;
             case call::got::end:
-                co_await relay.on_end({});
+                relay.on_end({});
                 break;
             case call::got::failed:
-                co_await relay.on_end(call.failure());
+                relay.on_end(call.failure());
                 break;
             case call::got::blocked: {
                 reads_in_a_row = 0;
                 x.client.timer().set(relay.next_due());
-                if (const auto why = co_await call.readable(); why != net::wake::ready) co_await relay.on_wake(why);
+                if (const auto why = co_await call.readable(); why != net::wake::ready) relay.on_wake(why);
                 break;
             }
+        }
+        // What was written may lie in the scratch: it is finished before anybody else runs.
+        if (relay.unfinished_write()) co_await relay.finish_write();
+        if (reads_in_a_row >= reads_in_a_row_max) {
+            reads_in_a_row = 0;
+            co_await x.client.reactor().yield();
         }
     }
     x.record.answer = relay.metered();

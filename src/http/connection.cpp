@@ -294,6 +294,12 @@ net::task<base::result<void>> connection::write(std::string_view text) {
     co_return co_await write(parts);
 }
 
+bool connection::write_now(std::span<iovec> parts) {
+    const auto wrote = stream_.write(parts);
+    bytes_written_ += wrote.bytes;
+    return wrote.status == io_status::done;
+}
+
 net::task<base::result<void>> connection::write(std::span<iovec> parts) {
     auto wrote = stream_.write(parts);
     bytes_written_ += wrote.bytes;

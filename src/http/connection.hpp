@@ -82,6 +82,9 @@ public:
     bool body_ended() const { return body_ended_; }
     std::uint64_t body_bytes() const { return body_bytes_; }
 
+    // Writes what the client takes at once; true when that was everything. Otherwise `write(parts)` goes on from there,
+    // or tells why it cannot.
+    bool write_now(std::span<iovec> parts);
     // Writes everything. Errors: client_left, slow_reader (took nothing for write_idle_timeout), shutting_down.
     net::task<base::result<void>> write(std::span<iovec> parts);
     net::task<base::result<void>> write(std::string_view text);

@@ -260,7 +260,7 @@ net::task<base::result<http::response_head*>> call::read_head(bool head_only, mi
                 co_return &head;
             }
         }
-        const std::span<char> scratch = client_.reactor_.scratch();
+        const std::span<char> scratch = reading_space();
         const bool in_scratch = !unread_.empty() && unread_.data() != kept_.data();
         if (in_scratch) {
             std::string moved(unread_);
@@ -288,9 +288,15 @@ net::task<base::result<http::response_head*>> call::read_head(bool head_only, mi
     }
 }
 
+// The scratch without the margins that `read` promises.
+std::span<char> call::reading_space() const {
+    const std::span<char> scratch = client_.reactor_.scratch();
+    return scratch.subspan(frame_margin, scratch.size() - 2 * frame_margin);
+}
+
 call::piece call::read() {
     if (complete_) return {got::end};
-    const std::span<char> scratch = client_.reactor_.scratch();
+    const std::span<char> scratch = reading_space();
     std::span<char> bytes;
     if (!unread_.empty()) {
         // Behind the head: in the scratch (decoded in place), or kept, then moved there.

@@ -99,8 +99,10 @@ public:
         std::string_view payload{};  // in the reactor's scratch: gone at the next wait
         bool last = false;           // with data: the body ends here
     };
-    // Payload of the response body, framing removed, without waiting. `failed`: `failure()` says why.
+    // Payload of the response body, framing removed, without waiting. `failed`: `failure()` says why. In the scratch,
+    // the `frame_margin` bytes before and behind the payload are free: a relay may put its own framing there.
     piece read();
+    static constexpr std::size_t frame_margin = 32;
     // Waits until `read` is worth a try; the deadline is the clock's.
     net::wait_op readable() { return stream_->readable(clock_, downstream_); }
     const base::error& failure() const { return failure_; }
@@ -118,6 +120,7 @@ public:
 
 private:
     net::task<base::result<void>> connect_to(const net::endpoint& where);
+    std::span<char> reading_space() const;
 
     client& client_;
     net::timer& clock_;
