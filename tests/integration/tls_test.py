@@ -195,10 +195,7 @@ def test_large_bodies_pass_both_ways_over_tls(tls_gateway, upstream):
     body = b'{"model":"x","padding":"' + b"0123456789abcdef" * 500_000 + b'"}'
     upstream.handler = lambda call, peer: peer.send(answer(body=call.body))
     with tls_gateway.client(timeout=60) as client:
-        sender = threading.Thread(target=client.socket.sendall, args=(request(body=body),))
-        sender.start()
-        response = client.read_response()
-        sender.join()
+        response = client.send(request(body=body)).read_response()
         assert response.body == body == upstream.calls[0].body
 
 
