@@ -1,6 +1,7 @@
 """Ambiguous requests are refused and leave no trace; odd but legal ones pass."""
 
 import json
+import time
 
 import pytest
 
@@ -164,6 +165,33 @@ def test_a_connection_is_kept_for_many_requests(gateway, upstream):
             assert response.status == 200 and response.header("connection") != "close"
     assert [call.target for call in upstream.calls] == [b"/v1/models?n=%d" % number for number in range(200)]
     assert len({call.connection for call in upstream.calls}) == 1, "the upstream connection was not reused"
+
+
+def test_a_body_that_trickles_is_timed_out_although_it_never_pauses(shared_upstream):
+    shared_upstream.reset()
+    head = LINE + HOST + KEY + b"Content-Length: 100000\r\n\r\n"
+    for per_second, refused in ((1_000_000, True), (1, False)):
+        with (
+            Gateway(
+                shared_upstream.url, BODY_IDLE_TIMEOUT=setting(600), BODY_BYTES_PER_SECOND_MIN=per_second
+            ) as gateway,
+            gateway.client(timeout=5) as client,
+        ):
+            begin = b'{"model":"m","padding":"'
+            client.send(head + begin)
+            for _ in range(12):  # a byte every 100 ms, twice the pause allowed in all
+                time.sleep(seconds(0.1))
+                try:
+                    client.send(b"m")
+                except ConnectionError:
+                    assert refused
+                    break
+            if refused:
+                assert client.read_response().status == 408
+            else:
+                client.send(b"m" * (100_000 - len(begin) - 12 - 2) + b'"}')
+                assert client.read_response().status == 200
+    assert len(shared_upstream.calls) == 1
 
 
 def test_a_slow_head_and_a_slow_body_are_timed_out(shared_upstream):
