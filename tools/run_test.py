@@ -62,6 +62,8 @@ class Run:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             text=True,
+            # Whoever runs the tests in the background hands down an ignored SIGINT, which a shell cannot undo.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -48,6 +48,10 @@ resolver::resolver(std::string host, std::uint16_t port, std::chrono::millisecon
     state_->port = port;
     state_->refresh_every = refresh_every;
     auto numeric = resolve(state_->host, port, AI_NUMERICHOST);
+    if (state_->host == "localhost") {  // always this machine, whatever a resolver would say (RFC 6761 6.3)
+        numeric = resolve("127.0.0.1", port, AI_NUMERICHOST);
+        for (const auto& second : resolve("::1", port, AI_NUMERICHOST)) numeric.push_back(second);
+    }
     if (!numeric.empty()) {
         state_->known = std::make_shared<std::vector<endpoint>>(std::move(numeric));
         return;
