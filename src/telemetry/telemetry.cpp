@@ -25,7 +25,7 @@ constexpr std::size_t write_bytes = 256 * 1024;   // lines gathered for one writ
 constexpr std::size_t spent_records_max = 1024;   // kept for reuse, a lane
 constexpr std::size_t capacity_kept_max = 8192;   // records; a burst's memory goes back
 constexpr std::chrono::seconds dropped_said_every{1};
-constexpr int writer_nice = 10;
+constexpr int writer_nice_more = 5;  // than the process: a quarter of a CPU that the reactors use up is still enough
 
 // Records on their way to the writer. The ones behind `used` are spent: they come back from the writer with their
 // strings, and moving a new record in hands those to the reactor, so that what one thread allocated it also frees.
@@ -191,7 +191,8 @@ hub::hub(options settings, int out_fd) : state_(std::make_unique<state>(settings
     state_->writer = std::thread([own = state_.get()] {
         pthread_setname_np(pthread_self(), "telemetry");
         // Lines can wait, requests should not: on a busy CPU the reactors go first.
-        setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), writer_nice);
+        const auto self = static_cast<id_t>(gettid());
+        setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + writer_nice_more);
         own->run();
     });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
