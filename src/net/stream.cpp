@@ -196,6 +196,15 @@ wait_op stream::connected(timer& clock, stream* watched) {
     return {&slot_, false, true, watched ? &watched->slot_ : nullptr, clock};
 }
 
+bool stream::has_something_to_read() {
+    if (!ssl_ || !slot_.readable) return slot_.readable;
+    ERR_clear_error();
+    char byte = 0;
+    std::size_t got = 0;
+    const int returned = SSL_peek_ex(ssl_.get(), &byte, 1, &got);
+    return returned == 1 || tls_outcome(returned).status != io_status::blocked;
+}
+
 void stream::shutdown_write() {
     if (ssl_) SSL_shutdown(ssl_.get());
     ::shutdown(fd_, SHUT_WR);

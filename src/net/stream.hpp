@@ -55,6 +55,9 @@ public:
 
     bool hung_up() const { return slot_.hangup; }       // the peer closed its side; bytes may still be unread
     bool has_unread() const { return slot_.readable; }  // something arrived that nobody read
+    // Something for `read` has arrived: bytes, an end or an error. With TLS a record that is none of these (a session
+    // ticket) is taken in, and does not count.
+    bool has_something_to_read();
     void shutdown_write();                              // says "no more" to the peer
     void reset();                                       // the close will send RST: what was sent is not complete
     int fd() const { return fd_; }

@@ -222,13 +222,15 @@ net::task<base::result<bool>> call::send_more(std::span<iovec> parts) {
             fully_sent_ = false;
             co_return false;  // an answer may have come before the connection broke: read_head tells
         }
-        bound(client_.options_.idle_timeout);
-        const wake why = co_await stream_->readable_or_writable(clock_, downstream_);
-        if (why != wake::ready) co_return std::unexpected(explain(why, errc::upstream_idle_timeout));
-        if (stream_->has_unread() && !stream_->tls()) {
+        // An early answer ends the sending. This must be asked of TLS too: with a session ticket unread the wait below
+        // would be over at once, for ever.
+        if (stream_->has_something_to_read()) {
             fully_sent_ = false;
             co_return false;
         }
+        bound(client_.options_.idle_timeout);
+        const wake why = co_await stream_->readable_or_writable(clock_, downstream_);
+        if (why != wake::ready) co_return std::unexpected(explain(why, errc::upstream_idle_timeout));
     }
 }
 

@@ -67,6 +67,23 @@ def test_the_second_connection_resumes_the_session_of_the_first(authority, good,
         assert [resumed for _, _, resumed in upstream.tls_sessions] == [False, True, True, True]
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["tls_1_2", "tls_1_3"])
+def test_a_large_body_waits_for_a_tls_upstream_and_lets_others_pass(authority, good, version):
+    """TLS 1.3 leaves session tickets unread while the body is sent; the wait for room must still be a wait."""
+    context = certs.server_context(*good)
+    context.minimum_version = context.maximum_version = version
+    body = b'{"model":"m","padding":"' + b"0123456789abcdef" * 1_000_000 + b'"}'
+    with (
+        Upstream(always(answer(body=MESSAGE)), tls=context) as upstream,
+        Gateway(upstream.url, UPSTREAM_CA_FILE=authority.file) as gateway,
+    ):
+        for _ in range(2):
+            response = gateway.ask(request(body=body))
+            assert (response.status, response.body) == (200, MESSAGE)
+            assert gateway.ask(request("GET", "/health")).status == 200
+        assert [call.body == body for call in upstream.calls] == [True, True]
+
+
 def refused_upstream(context, ask_url=None, **settings):
     """Asks through a gateway whose upstream must not be trusted; nothing may have been told to it."""
     with (
