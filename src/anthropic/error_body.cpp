@@ -33,6 +33,42 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "No credential was sent; put your key into `x-api-key` or `authorization: Bearer`.";
         case credential_invalid:
             return "The credential is not valid here.";
+        case credential_expired:
+            return "The key has expired or was revoked.";
+        case permission_denied:
+            return "The key may not do this.";
+        case model_not_allowed:
+            return "The key may not use this model.";
+        case address_not_allowed:
+            return "The key may not be used from this address.";
+        case idempotency_conflict:
+            return "The same Idempotency-Key was used with another body.";
+        case invalid_argument:
+            return "A member of the request is not as it must be.";
+        case not_found:
+            return "There is no such thing.";
+        case conflict:
+            return "The name is taken.";
+        case requests_per_minute:
+            return "The limit of requests per minute is reached.";
+        case input_tokens_per_minute:
+            return "The limit of input tokens per minute is reached.";
+        case output_tokens_per_minute:
+            return "The limit of output tokens per minute is reached.";
+        case concurrent_requests:
+            return "The limit of concurrent requests is reached.";
+        case budget_exhausted:
+            return "The budget is exhausted.";
+        case budget_contended:
+            return "The rest of the budget is held by requests under way; try again shortly.";
+        case budget_unavailable:
+            return "The budget cannot be read at the moment; try again shortly.";
+        case ledger_full:
+            return "The gateway cannot account for more requests at the moment; try again shortly.";
+        case directory_stale:
+            return "The gateway has not been able to look at its keys for too long; try again shortly.";
+        case database_unavailable:
+            return "The gateway's database cannot be reached; try again shortly.";
         case route_unknown:
             return "There is nothing at this path.";
         case method_not_allowed:

@@ -26,11 +26,30 @@ enum class errc : std::uint8_t {
     missing_field,
     credential_missing,
     credential_invalid,
+    credential_expired,
+    permission_denied,
+    model_not_allowed,
+    address_not_allowed,
+    idempotency_conflict,
+    invalid_argument,
+    not_found,
+    conflict,
     route_unknown,
     method_not_allowed,
     client_left,
     slow_reader,
+    // The caller's limits and budgets.
+    requests_per_minute,
+    input_tokens_per_minute,
+    output_tokens_per_minute,
+    concurrent_requests,
+    budget_exhausted,
+    budget_contended,
     // Our own limits and state.
+    budget_unavailable,
+    ledger_full,
+    directory_stale,
+    database_unavailable,
     too_many_connections,
     in_flight_bytes_exhausted,
     shutting_down,
@@ -81,7 +100,8 @@ inline std::unexpected<error> fail(errc kind, std::string detail = {}, std::chro
 constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a row is a warning
     using enum errc;
     constexpr std::string_view invalid = "invalid_request_error", auth = "authentication_error", api = "api_error",
-                               tmo = "timeout_error", overloaded = "overloaded_error";
+                               tmo = "timeout_error", overloaded = "overloaded_error", permission = "permission_error",
+                               limited = "rate_limit_error";
     // clang-format off: one row a kind
     switch (kind) {
         case bad_framing: return {400, invalid, "bad_framing", fault::client, false};
@@ -94,10 +114,28 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case missing_field: return {400, invalid, "missing_field", fault::client, false};
         case credential_missing: return {401, auth, "credential_missing", fault::client, false};
         case credential_invalid: return {401, auth, "credential_invalid", fault::client, false};
+        case credential_expired: return {401, auth, "credential_expired", fault::client, false};
+        case permission_denied: return {403, permission, "permission_denied", fault::client, false};
+        case model_not_allowed: return {403, permission, "model_not_allowed", fault::client, false};
+        case address_not_allowed: return {403, permission, "address_not_allowed", fault::client, false};
+        case idempotency_conflict: return {409, "conflict_error", "idempotency_conflict", fault::client, false};
+        case invalid_argument: return {400, invalid, "invalid_argument", fault::client, false};
+        case not_found: return {404, "not_found_error", "not_found", fault::client, false};
+        case conflict: return {409, "conflict_error", "conflict", fault::client, false};
         case route_unknown: return {404, "not_found_error", "route_unknown", fault::client, false};
         case method_not_allowed: return {405, invalid, "method_not_allowed", fault::client, false};
         case client_left: return {499, api, "client_left", fault::client, true};
         case slow_reader: return {499, api, "slow_reader", fault::client, true};
+        case requests_per_minute: return {429, limited, "requests_per_minute", fault::client, true};
+        case input_tokens_per_minute: return {429, limited, "input_tokens_per_minute", fault::client, true};
+        case output_tokens_per_minute: return {429, limited, "output_tokens_per_minute", fault::client, true};
+        case concurrent_requests: return {429, limited, "concurrent_requests", fault::client, true};
+        case budget_exhausted: return {429, "billing_error", "budget_exhausted", fault::client, false};
+        case budget_contended: return {429, limited, "budget_contended", fault::client, true};
+        case budget_unavailable: return {529, overloaded, "budget_unavailable", fault::ours, true};
+        case ledger_full: return {529, overloaded, "ledger_full", fault::ours, true};
+        case directory_stale: return {529, overloaded, "directory_stale", fault::ours, true};
+        case database_unavailable: return {503, api, "database_unavailable", fault::ours, true};
         case too_many_connections: return {529, overloaded, "too_many_connections", fault::ours, true};
         case in_flight_bytes_exhausted: return {529, overloaded, "in_flight_bytes_exhausted", fault::ours, true};
         case shutting_down: return {529, overloaded, "shutting_down", fault::ours, true};

@@ -32,20 +32,20 @@ struct address {
 struct settings {
     address listen{"127.0.0.1", 8080};
     address admin_listen{"127.0.0.1", 8081};
-    std::uint32_t threads = 0;              // reactor threads; 0: number of cores
-    std::string tls_cert_file;              // PEM chain; with tls_key_file the public listener speaks TLS
+    std::uint32_t threads = 0;  // reactor threads; 0: number of cores
+    std::string tls_cert_file;  // PEM chain; with tls_key_file the public listener speaks TLS
     std::string tls_key_file;
-    base::secret admin_key;                 // CLAUDE_PROXY_ADMIN_KEY, empty: generated
+    base::secret admin_key;  // CLAUDE_PROXY_ADMIN_KEY, empty: generated
     http::server_options server;
     upstream::options upstream;
     gateway::options gateway;
     telemetry::options log;
-    std::vector<std::string> warnings;      // to be logged once logging runs
+    std::vector<std::string> warnings;  // to be logged once logging runs
 };
 
 struct setting_help {
-    std::string_view name;     // environment name
-    std::string_view value;    // default, as text
+    std::string_view name;   // environment name
+    std::string_view value;  // default, as text
     std::string_view meaning;
 };
 

@@ -58,8 +58,8 @@ public:
     // Something for `read` has arrived: bytes, an end or an error. With TLS a record that is none of these (a session
     // ticket) is taken in, and does not count.
     bool has_something_to_read();
-    void shutdown_write();                              // says "no more" to the peer
-    void reset();                                       // the close will send RST: what was sent is not complete
+    void shutdown_write();  // says "no more" to the peer
+    void reset();           // the close will send RST: what was sent is not complete
     int fd() const { return fd_; }
     reactor& owner() const { return reactor_; }
 

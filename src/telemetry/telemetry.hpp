@@ -29,10 +29,10 @@ enum class level : std::uint8_t { debug, info, warn, error };
 enum class format : std::uint8_t { text, json };
 
 struct options {
-    level level_min = level::info;                        // LOG_LEVEL
-    format form = format::json;                           // LOG_FORMAT
-    std::chrono::milliseconds flush_every{100};           // longest time a line waits
-    std::size_t records_max = 65536;                      // per lane
+    level level_min = level::info;               // LOG_LEVEL
+    format form = format::json;                  // LOG_FORMAT
+    std::chrono::milliseconds flush_every{100};  // longest time a line waits
+    std::size_t records_max = 65536;             // per lane
 };
 
 class lane {

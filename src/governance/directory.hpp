@@ -1,0 +1,133 @@
+// Who may ask, and what: an immutable snapshot of teams, keys, limits and budgets, looked up in memory on every
+// request.
+//
+// `directory_keeper` (directory_keeper.hpp) makes a new one when the database's generation has moved and hands it to
+// every reactor. Live state (limiters, budgets) outlives snapshots: it is attached by id. Thread rule: immutable; any
+// thread may read one that it holds.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "governance/key_secret.hpp"
+#include "governance/tenants.hpp"
+
+namespace governance {
+
+class budget_book;  // budget.hpp: the live side of one budget
+class limiter;      // rate_limit.hpp: the live side of one limit
+
+// An address range, parsed: IPv4 is held as IPv4-mapped IPv6.
+struct ip_range {
+    std::array<std::uint8_t, 16> address{};
+    std::uint8_t prefix_bits = 0;
+
+    bool contains(const std::array<std::uint8_t, 16>& what) const;
+};
+std::optional<ip_range> parse_ip_range(std::string_view text);  // "10.0.0.0/8", "::1", "2001:db8::/32"
+std::optional<std::array<std::uint8_t, 16>> parse_ip_address(
+    std::string_view text);  // "::ffff:1.2.3.4" equals "1.2.3.4"
+
+// A limiter that applies to the requests of some caller, for models that match the class.
+struct limit_in_force {
+    scope where = scope::root;
+    std::string model_class;  // empty: all
+    std::shared_ptr<limiter> live;
+};
+
+// Everything the request path needs to know of one caller. Made once a snapshot.
+struct caller {
+    std::string key_id;  // "key_...", "static-1", or "jwt" with a subject
+    std::string key_name;
+    std::string team_id;
+    std::string team_name;
+    std::string subject;  // of a JWT; else empty
+    std::string owner;
+    std::string tags = "[]";              // JSON list of the team's and the key's tags, sorted, each once
+    bool every_scope = false;             // "*"
+    std::vector<std::string> scopes;      // labels of gateway/routes.cpp
+    std::vector<std::string> key_models;  // patterns; empty: all
+    std::vector<std::string> team_models;
+    std::vector<ip_range> ip_ranges;  // empty: any
+    std::optional<time_ms> expires_at;
+    std::vector<limit_in_force> limits;
+    std::vector<std::shared_ptr<budget_book>> budgets;  // root, team and key; hard and soft
+
+    bool may_use_route(std::string_view label) const;
+    bool may_use_model(std::string_view model) const;
+    bool may_come_from(std::string_view address) const;  // textual address of the peer
+};
+
+// What a look-up found.
+enum class finding : std::uint8_t { unknown, known, expired, revoked, archived, administrator };
+
+struct found_key {
+    finding what = finding::unknown;
+    std::shared_ptr<const caller> who;  // for `known`
+    role as = role::client;             // for `administrator`
+    std::string_view key_id{};          // for all but unknown; lives as long as the directory
+};
+
+// The rows a snapshot is made of.
+struct directory_rows {
+    std::int64_t generation = 0;
+    std::vector<team> teams;
+    std::vector<key> keys;
+    std::vector<key_secret> secrets;
+    std::vector<limit> limits;
+    std::vector<budget> budgets;
+};
+
+// The live sides, kept over snapshots by whoever owns them (directory_keeper).
+class live_parts {
+public:
+    virtual ~live_parts() = default;
+    virtual std::shared_ptr<limiter> limiter_for(const limit& what) = 0;
+    virtual std::shared_ptr<budget_book> book_for(const budget& what) = 0;
+};
+
+class directory {
+public:
+    // `static_keys`: CLAUDE_PROXY_API_KEYS, callers "static-1"... of team "default" (the stored team of that name when
+    // there is one, with its limits and budgets), every scope.
+    directory(directory_rows rows, std::span<const base::secret> static_keys, const key_hasher& hasher,
+              live_parts& live);
+
+    std::int64_t generation() const { return generation_; }
+
+    // One hash look-up by digest; the time it takes tells nothing of other keys. Expiry is compared with `now`.
+    found_key find(const digest& presented, time_ms now) const;
+
+    // The caller that stands for everybody with a valid JWT of that team; nullptr for an unknown or archived team.
+    // The gateway copies it and sets subject and scopes (jwt.hpp).
+    std::shared_ptr<const caller> find_team(std::string_view id_or_name) const;
+
+    std::size_t keys() const { return by_digest_.size(); }
+
+private:
+    struct digest_hash {
+        std::size_t operator()(const digest& what) const;
+    };
+    struct entry {
+        std::shared_ptr<const caller> who;
+        role as = role::client;
+        std::string key_id;
+        bool revoked = false;
+        bool archived = false;
+        std::optional<time_ms> secret_expires_at;
+        std::optional<time_ms> key_expires_at;
+    };
+
+    std::int64_t generation_ = 0;
+    std::unordered_map<digest, entry, digest_hash> by_digest_;
+    std::unordered_map<std::string, std::shared_ptr<const caller>> by_team_;  // by id and by name
+};
+
+}  // namespace governance

@@ -1,0 +1,42 @@
+// The secrets of keys: made of 256 random bits, written as `sk-cp-` and 43 characters with a checksum of 6, stored as
+// HMAC-SHA-256 under the installation's pepper, compared in constant time. Thread rule: immutable; any thread.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/secret.hpp"
+
+namespace governance {
+
+using digest = std::array<unsigned char, 32>;
+
+// A fresh secret: "sk-cp-" + 43 characters of base62 + 6 of its CRC-32. Throws when the system has no random bytes.
+base::secret new_secret();
+
+// The shape is right and the checksum fits: worth a look into the directory. Costs no secret's time to tell.
+bool is_well_formed(std::string_view secret);
+
+// Last four characters, shown in lists.
+std::string hint_of(std::string_view secret);
+
+std::string hex_of(const digest& what);
+std::optional<digest> digest_of_hex(std::string_view hex);
+
+class key_hasher {
+public:
+    explicit key_hasher(base::secret pepper);
+    ~key_hasher();
+    key_hasher(const key_hasher&) = delete;
+    key_hasher& operator=(const key_hasher&) = delete;
+
+    digest hash(std::string_view secret) const;  // throws only when OpenSSL fails
+
+private:
+    base::secret pepper_;
+};
+
+}  // namespace governance
