@@ -98,10 +98,18 @@ TEST(price_document, what_the_document_must_have_is_named) {
 TEST(price_document, what_is_no_yaml_is_told_with_its_line) {
     EXPECT_THAT(problems_of(document() + "    - [\n"), ElementsAre(testing::StartsWith("line ")));
     EXPECT_THAT(problems_of(document() + "---\n" + document()),
-                ElementsAre("line 1: must be one YAML document, not 2"));
+                ElementsAre("line 1: must be one YAML document, with nothing after it"));
     EXPECT_THAT(problems_of(std::string(2'000'000, ' ')),
                 ElementsAre("line 1: the document is longer than 1048576 bytes"));
     EXPECT_THAT(problems_of(std::string(100'000, '[')), ElementsAre(testing::HasSubstr("is not YAML")));
+}
+
+TEST(price_document, what_stands_behind_the_document_is_refused) {
+    for (const auto* rest : {"]", "}", ",", "---\n", "--- a", "...\na: 1"})
+        EXPECT_THAT(problems_of(document() + rest), testing::SizeIs(1)) << rest;
+    for (const auto* text : {",", "]", "}", ": ", "- ", "?", "%", "!", "&", "*", "\"", "'", "|", "\t", "@"})
+        EXPECT_THAT(problems_of(text), testing::Not(IsEmpty())) << text;
+    EXPECT_THAT(problems_of("---\n" + document() + "...\n"), IsEmpty());
 }
 
 TEST(price_document, merge_keys_and_repeated_keys_are_refused) {
