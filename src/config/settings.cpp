@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/nearest.hpp"
 #include "config/table.hpp"
 #include "config/yaml_file.hpp"
 #include "upstream/origin.hpp"
@@ -43,7 +44,7 @@ std::string yaml_key(std::string_view name) {
 }
 
 std::string suggestion(std::string_view asked, std::span<const std::string_view> names) {
-    const std::string_view like = nearest(asked, names);
+    const std::string_view like = base::nearest(asked, names);
     return like.empty() ? "`claude-proxy serve --help` lists all of them" : fmt::format("perhaps {} was meant", like);
 }
 
