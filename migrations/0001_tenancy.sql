@@ -88,12 +88,14 @@ CREATE TABLE claude_proxy.spend_daily (
   PRIMARY KEY (scope, scope_id, day)
 );
 
--- What one replica may still spend of a budget in one period; it falls as its ledger rows arrive.
+-- A replica may still spend granted - consumed of a budget in one period; its ledger rows raise consumed when they
+-- arrive, in their own transaction, together with spend_daily. wanted_until: it could use more than it was given.
 CREATE TABLE claude_proxy.budget_leases (
   budget_id TEXT NOT NULL,
   period_start BIGINT NOT NULL,
   replica TEXT NOT NULL,
-  amount_pico BIGINT NOT NULL,
+  granted_pico BIGINT NOT NULL,
+  consumed_pico BIGINT NOT NULL,
   wanted_until BIGINT NOT NULL DEFAULT 0,
   expires_at BIGINT NOT NULL,
   PRIMARY KEY (budget_id, period_start, replica)

@@ -17,8 +17,11 @@
 
 #include "base/error.hpp"
 #include "base/secret.hpp"
+#include "database/options.hpp"
 #include "gateway/options.hpp"
+#include "governance/options.hpp"
 #include "http/options.hpp"
+#include "ledger/options.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/options.hpp"
 
@@ -39,6 +42,11 @@ struct settings {
     http::server_options server;
     upstream::options upstream;
     gateway::options gateway;
+    database::options database;
+    governance::options governance;
+    ledger::options ledger;
+    base::secret redis_url;   // REDIS_URL, empty: limits are per replica
+    std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
     std::vector<std::string> warnings;  // to be logged once logging runs
 };

@@ -151,10 +151,17 @@ TEST(settings, with_unknown_names_of_ours_are_refused_with_a_suggestion) {
     EXPECT_TRUE(has(problems_of({{"CLAUDE_PROXY_PORT_", "8080"}}), "CLAUDE_PROXY_PORT_ is not a setting"));
 }
 
+TEST(settings, database_urls_are_known_by_their_scheme_and_never_repeated) {
+    EXPECT_EQ(problems_of({{"DATABASE_URL", "mysql://root:hunter2@db"}}),
+              "DATABASE_URL must begin with `sqlite:...` or `postgresql://...` or `postgres://...`.\n");
+    EXPECT_EQ(problems_of({{"REDIS_URL", "x"}}), "REDIS_URL must begin with `redis://...`.\n");
+    EXPECT_EQ(problems_of({{"DATABASE_URL", "postgresql://u:p@h/d"}, {"REDIS_URL", "redis://127.0.0.1:6379"}}), "");
+}
+
 TEST(settings, of_other_programs_are_left_alone) {
-    EXPECT_EQ(problems_of({{"DATABASE_URL", "x"},
+    EXPECT_EQ(problems_of({{"AWS_REGION", "x"},
                            {"QUEUE_URL", "x"},
-                           {"REDIS_URL", "x"},
+
                            {"OTEL_EXPORTER_OTLP_ENDPOINT", "x"},
                            {"PATH", "x"}}),
               "");

@@ -40,6 +40,19 @@ auto& log(settings& all) {
     return in<&settings::log, Field>(all);
 }
 
+template <auto Field>
+auto& store(settings& all) {
+    return in<&settings::database, Field>(all);
+}
+template <auto Field>
+auto& rules(settings& all) {
+    return in<&settings::governance, Field>(all);
+}
+template <auto Field>
+auto& journal(settings& all) {
+    return in<&settings::ledger, Field>(all);
+}
+
 using http_options = http::server_options;
 using size32 = size<std::uint32_t>;
 using size64 = size<std::uint64_t>;
@@ -55,7 +68,14 @@ constexpr row all_rows[] = {
     {"CLAUDE_PROXY_API_KEYS", secret_list{routes<&gateway::options::api_keys>},
      "Keys that clients may use, comma separated, all of the team `default`."},
     {"CLAUDE_PROXY_ADMIN_KEY", secret{in<&settings::admin_key>},
-     "First admin credential. Kept for the admin API, which does not exist yet."},
+     "First credential of the admin API, role admin. Empty: one is made at the first start and printed once."},
+    {"DATABASE_URL",
+     secret_url{store<&database::options::url>, "sqlite:,postgresql://,postgres://", "sqlite:var/claude-proxy.db"},
+     "Where teams, keys, budgets and the ledger are: `sqlite:PATH` or `postgresql://...`."},
+    {"DATABASE_DIRECT_URL", secret_url{store<&database::options::direct_url>, "postgresql://,postgres://", ""},
+     "The same PostgreSQL past its pooler, for migrations. Empty: DATABASE_URL."},
+    {"REDIS_URL", secret_url{in<&settings::redis_url>, "redis://", ""},
+     "Rate limits shared by all replicas. Empty: every replica counts for itself."},
     {"CLAUDE_PROXY_LISTEN", listener{in<&settings::listen>}, "Public address. Port 0: any free one, told in the log."},
     {"CLAUDE_PROXY_ADMIN_LISTEN", listener{in<&settings::admin_listen>}, "Admin address: /metrics, /health, /ready."},
     {"CLAUDE_PROXY_UPSTREAM_URL", url{calls<&upstream::options::url>}, "Where Claude is, http or https."},
@@ -66,6 +86,10 @@ constexpr row all_rows[] = {
     {"CLAUDE_PROXY_CONFIG", config_path{},
      "YAML file with settings: names in lower case without `claude_proxy_`. The environment wins over it."},
     {"CLAUDE_PROXY_SECRETS", secrets_source{}, "Where secrets come from. `env`: from the environment."},
+    {"CLAUDE_PROXY_PRICES", readable_file{in<&settings::prices_file>},
+     "YAML file of prices that come before the shipped ones; `claude-proxy prices check FILE` reads it."},
+    {"CLAUDE_PROXY_KEY_PEPPER", secret{rules<&governance::options::key_pepper>},
+     "Secret under which keys are stored. Empty: made once and kept in the database. Another one ends all keys."},
     {"LOG_LEVEL", log_level{}, "debug, info, warn or error."},
     {"LOG_FORMAT", log_format{}, "json, text, or auto: text on a terminal, else json."},
 
@@ -142,6 +166,29 @@ constexpr row all_rows[] = {
     {"CLAUDE_PROXY_UPSTREAM_HEAD_BYTES_MAX", size32{calls<&upstream::options::head_bytes_max>, kib, 16 * mib},
      "Head of an answer; more is a protocol error."},
 
+    // Keys, budgets and the ledger.
+    {"CLAUDE_PROXY_DIRECTORY_POLL", duration{rules<&governance::options::directory_poll>, 20ms, 1min},
+     "How often a replica asks the database whether keys, limits or budgets have changed."},
+    {"CLAUDE_PROXY_STALENESS_MAX", duration{rules<&governance::options::staleness_max>, 1s, 8760h},
+     "Without an answer of the database for so long, requests are refused; until then known keys work."},
+    {"CLAUDE_PROXY_BUDGET_LEASE", duration{rules<&governance::options::budget_lease>, 1s, 1h},
+     "What a replica that died had taken of a budget comes back after so long."},
+    {"CLAUDE_PROXY_BUDGET_WAIT", duration{rules<&governance::options::budget_wait>, 0ms, 1h},
+     "Near its limit a budget lets requests wait so long for others to settle; then 429."},
+    {"CLAUDE_PROXY_BUDGET_WAITERS_MAX", count32{rules<&governance::options::budget_waiters_max>, 1, 10'000'000},
+     "Requests that may wait for one budget; more get 429 at once."},
+    {"CLAUDE_PROXY_IDEMPOTENCY_TTL", duration{routes<&gateway::options::idempotency_ttl>, 1s, 168h},
+     "How long an answer is kept for the same Idempotency-Key."},
+    {"CLAUDE_PROXY_IDEMPOTENCY_BYTES_MAX", size64{routes<&gateway::options::idempotency_bytes_max>, 0, tib},
+     "Answers kept in memory for that, at most; the oldest go first."},
+    {"CLAUDE_PROXY_LEAVE_DRAIN", duration{routes<&gateway::options::leave_drain>, 0ms, 1h},
+     "A client that left: its answer is read to the end for so long, so that its tokens are known. 0: cancelled at "
+     "once."},
+    {"CLAUDE_PROXY_JOURNAL_DIR", directory_path{journal<&ledger::options::directory>},
+     "Folder of the ledger's journal: finished requests that have not reached the database."},
+    {"CLAUDE_PROXY_JOURNAL_BYTES_MAX", size64{journal<&ledger::options::bytes_max>, 32 * mib, 16 * tib},
+     "The journal's size at most; when it is full, requests are refused."},
+
     // The log's writer.
     {"CLAUDE_PROXY_FLUSH_EVERY", duration{log<&telemetry::options::flush_every>, 1ms, 10s},
      "Longest time a log line waits to be written."},
@@ -190,6 +237,26 @@ struct reader {
         }
         field.at(into) = static_cast<Number>(*value);
         return {};
+    }
+    outcome operator()(const directory_path& field) const {
+        if (text.find('\0') != text.npos) return refuse("must be a path");
+        field.at(into) = std::string(text);
+        return {};
+    }
+    outcome operator()(const secret_url& field) const {
+        std::string_view schemes = field.schemes;
+        std::string wanted;
+        while (!schemes.empty()) {
+            const std::string_view scheme = schemes.substr(0, schemes.find(','));
+            if (text.starts_with(scheme) && text.size() > scheme.size()) {
+                if (!is_visible_ascii(text)) return refuse(std::string(not_visible));
+                field.at(into) = base::secret(std::string(text));
+                return {};
+            }
+            wanted += fmt::format("{}`{}...`", wanted.empty() ? "" : " or ", scheme);
+            schemes.remove_prefix(std::min(schemes.size(), scheme.size() + 1));
+        }
+        return refuse(fmt::format("must begin with {}", wanted));
     }
     outcome operator()(const listener& field) const {
         auto value = parse_address(text);
@@ -265,6 +332,8 @@ struct shower {
     std::string operator()(const url& field) const { return field.at(from); }
     std::string operator()(const readable_file& field) const { return field.at(from); }
     std::string operator()(const secret&) const { return {}; }
+    std::string operator()(const directory_path& field) const { return field.at(from); }
+    std::string operator()(const secret_url& field) const { return std::string(field.shown); }
     std::string operator()(const secret_list&) const { return {}; }
     std::string operator()(const log_level&) const {
         constexpr std::string_view names[] = {"debug", "info", "warn", "error"};

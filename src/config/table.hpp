@@ -46,14 +46,23 @@ struct secret {
 struct secret_list {
     std::vector<base::secret>& (*at)(settings&);
 };
+struct directory_path {
+    std::string& (*at)(settings&);
+};
+// A URL that may carry a password: checked by its scheme, never shown, but for the default.
+struct secret_url {
+    base::secret& (*at)(settings&);
+    std::string_view schemes;  // comma separated, with their colon: "sqlite:,postgresql://"
+    std::string_view shown;    // the default, as text
+};
 struct log_level {};
 struct log_format {};
 struct config_path {};     // read before all others
 struct secrets_source {};  // where secrets come from; only `env` so far
 
-using kind =
-    std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>, count<std::uint64_t>,
-                 listener, url, readable_file, secret, secret_list, log_level, log_format, config_path, secrets_source>;
+using kind = std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>,
+                          count<std::uint64_t>, listener, url, readable_file, secret, secret_list, directory_path,
+                          secret_url, log_level, log_format, config_path, secrets_source>;
 
 struct row {
     std::string_view name;
