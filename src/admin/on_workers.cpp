@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 namespace admin {
@@ -14,20 +14,27 @@ namespace {
 
 constexpr std::chrono::seconds ask_again{1};
 
-// Shared between the reactor and the thread that works, which may be late.
+// Shared between the coroutine that waits and the thread that works, each of which may be the last to know of it.
 struct errand {
-    net::reactor& reactor;
-    net::timer* waiting;  // touched on the reactor's thread only, as is `outcome`
+    std::mutex mutex;
+    net::reactor* reactor;  // null: nobody waits any more, and the reactor may be gone; guarded by the mutex
+    net::timer* waiting;    // this and the outcome are touched on the reactor's thread only
     std::optional<base::result<reply>> outcome{};
-    std::atomic<bool> given_up{false};
+
+    errand(net::reactor& at, net::timer& clock) : reactor(&at), waiting(&clock) {}
+    bool is_wanted() {
+        const std::lock_guard lock(mutex);
+        return reactor != nullptr;
+    }
 };
 
-// Whoever waits may go at any time: with its frame when the reactor's tasks are abandoned.
+// The frame that waits may go at any time: also when the reactor's tasks are abandoned.
 struct waiter {
     std::shared_ptr<errand> on;
     ~waiter() {
+        const std::lock_guard lock(on->mutex);
+        on->reactor = nullptr;
         on->waiting = nullptr;
-        on->given_up = true;
     }
 };
 
@@ -48,8 +55,10 @@ base::result<reply> outcome_of(const std::function<base::result<reply>(database:
     return base::fail(errc::internal, "The gateway failed; the request id finds the reason in its log.");
 }
 
-void do_errand(const std::shared_ptr<errand>& shared, base::result<reply> outcome) {
-    shared->reactor.post([shared, outcome = std::move(outcome)]() mutable {
+void bring_back(const std::shared_ptr<errand>& shared, base::result<reply> outcome) {
+    const std::lock_guard lock(shared->mutex);
+    if (!shared->reactor) return;
+    shared->reactor->post([shared, outcome = std::move(outcome)]() mutable {
         shared->outcome = std::move(outcome);
         if (shared->waiting) shared->waiting->cancel();
     });
@@ -60,10 +69,10 @@ void do_errand(const std::shared_ptr<errand>& shared, base::result<reply> outcom
 net::task<base::result<reply>> on_workers(http::connection& client, database::workers& workers, telemetry::hub& hub,
                                           std::chrono::milliseconds at_most,
                                           std::function<base::result<reply>(database::connection&)> work) {
-    const auto shared = std::make_shared<errand>(client.reactor(), &client.timer());
+    const auto shared = std::make_shared<errand>(client.reactor(), client.timer());
     const waiter here{shared};
     const bool taken = workers.submit([shared, &hub, work = std::move(work)](database::connection& connection) {
-        if (!shared->given_up) do_errand(shared, outcome_of(work, connection, hub));
+        if (shared->is_wanted()) bring_back(shared, outcome_of(work, connection, hub));
     });
     if (!taken) {
         co_return base::fail(errc::database_unavailable,
