@@ -70,12 +70,12 @@ enum class finding : std::uint8_t { unknown, known, expired, revoked, archived, 
 
 struct found_key {
     finding what = finding::unknown;
-    std::shared_ptr<const caller> who;  // for `known`
+    std::shared_ptr<const caller> who;  // for `known` and `administrator`
     role as = role::client;             // for `administrator`
     std::string_view key_id{};          // for all but unknown; lives as long as the directory
 };
 
-// The rows a snapshot is made of.
+// The rows a snapshot is made of (directory_rows.hpp).
 struct directory_rows {
     std::int64_t generation = 0;
     std::vector<team> teams;
@@ -83,12 +83,15 @@ struct directory_rows {
     std::vector<key_secret> secrets;
     std::vector<limit> limits;
     std::vector<budget> budgets;
+    // Ids of rows that this binary cannot understand: they are left out, and their keys are unknown.
+    std::vector<std::string> unreadable;
 };
 
 // The live sides, kept over snapshots by whoever owns them (directory_keeper).
 class live_parts {
 public:
     virtual ~live_parts() = default;
+    // Asked once a snapshot for each row that applies to somebody. nullptr: nothing is enforced.
     virtual std::shared_ptr<limiter> limiter_for(const limit& what) = 0;
     virtual std::shared_ptr<budget_book> book_for(const budget& what) = 0;
 };
@@ -115,6 +118,9 @@ private:
     struct digest_hash {
         std::size_t operator()(const digest& what) const;
     };
+    struct digest_equal {
+        bool operator()(const digest& a, const digest& b) const;  // in constant time
+    };
     struct entry {
         std::shared_ptr<const caller> who;
         role as = role::client;
@@ -126,7 +132,7 @@ private:
     };
 
     std::int64_t generation_ = 0;
-    std::unordered_map<digest, entry, digest_hash> by_digest_;
+    std::unordered_map<digest, entry, digest_hash, digest_equal> by_digest_;
     std::unordered_map<std::string, std::shared_ptr<const caller>> by_team_;  // by id and by name
 };
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <array>
-#include <memory>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,12 +23,17 @@ bool is_well_formed(std::string_view secret);
 // Last four characters, shown in lists.
 std::string hint_of(std::string_view secret);
 
+// An id that nobody can guess or make twice: `kind`, such as "team_", and 24 characters of base62.
+std::string new_id(std::string_view kind);
+// The shape of such an id.
+bool is_id(std::string_view kind, std::string_view text);
+
 std::string hex_of(const digest& what);
-std::optional<digest> digest_of_hex(std::string_view hex);
+std::optional<digest> digest_of_hex(std::string_view hex);  // lower case only, as it is stored
 
 class key_hasher {
 public:
-    explicit key_hasher(base::secret pepper);
+    explicit key_hasher(base::secret pepper);  // throws std::invalid_argument for an empty one
     ~key_hasher();
     key_hasher(const key_hasher&) = delete;
     key_hasher& operator=(const key_hasher&) = delete;
@@ -36,7 +41,8 @@ public:
     digest hash(std::string_view secret) const;  // throws only when OpenSSL fails
 
 private:
-    base::secret pepper_;
+    std::string pepper_;
+    std::uint64_t number_;  // of this hasher in the process
 };
 
 }  // namespace governance
