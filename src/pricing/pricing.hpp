@@ -28,6 +28,7 @@ struct request_facts {
     bool one_hour_writes = false;  // with ttl 1h
     bool tools = false;            // tools add a hidden system prompt
     bool unbounded_input = false;  // content by URL or file id, PDFs, server tools, MCP: the context window bounds it
+    std::uint64_t iterations_max = 1;    // how often the prompt may be billed: fallbacks, compaction, server tools
     std::uint64_t web_searches_max = 0;  // what the server tools may search
     bool fast = false;                   // speed: fast
     bool us_only = false;                // inference_geo: us
@@ -58,24 +59,29 @@ struct cost {
 
 class price_table {
 public:
-    // Every problem of the text, each a sentence with its line; `overrides` (may be empty) is a second document of the
-    // same form whose rows come before those of `base`.
+    // Every problem of the text, each a sentence with its line ("line 12: ...", "overrides, line 3: ..."). `overrides`
+    // (may be empty) is a second document of the same form: its row replaces the row of `base` with the same model and
+    // effective_from, other rows of it are added, and its other values replace those of `base`.
     static std::expected<price_table, std::vector<std::string>> parse(std::string_view base,
                                                                       std::string_view overrides = {});
-    static const price_table& shipped();  // data/prices.yaml, in the binary
+    static const price_table& shipped();  // data/prices.yaml, in the binary; its yaml() is the `base` to override
 
     price_table(price_table&&) noexcept;
     price_table& operator=(price_table&&) noexcept;
     ~price_table();
 
-    // Names this table in every ledger row: 16 hex characters of the SHA-256 of its documents.
+    // Names this table in every ledger row: 16 hex characters, a hash (FNV-1a) of yaml(). Tells tables apart that
+    // differ by mistake or on purpose, not by malice.
     const std::string& id() const;
-    std::string_view yaml() const;  // both documents, for the database
+    std::string_view yaml()
+        const;  // for the database: the document, and a line "---" and the overrides if there are any
 
-    // Never less than what the answer can cost, as far as bytes and the context window can tell.
+    // Never less than what the answer can cost, as far as bytes and the context window can tell. It holds for a cost
+    // computed with the same at_ms.
     bound bound_of(std::string_view model, const request_facts& facts) const;
 
     // The cost of what the upstream reported: the sum over its iterations, else of its top level (docs/protocol.md).
+    // That an answer is not billed at all (a refusal before any output) is not to be seen in usage: the caller knows.
     cost cost_of(const anthropic::usage& usage, std::string_view model_answered, const answer_facts& facts) const;
 
     // False: the model is priced at the highest price of its family.
