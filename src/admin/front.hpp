@@ -58,7 +58,7 @@ private:
     net::task<std::string> metrics(http::connection& client);
     net::task<void> serve_api(http::connection& client, const http::request_head& head);
     net::task<base::result<reply>> run(call& asked);
-    base::result<governance::actor> authenticate(const http::request_head& head) const;
+    base::result<governance::actor> authenticate(const http::request_head& head, std::string_view peer) const;
     std::string readiness() const;
 
     const std::shared_ptr<const services> parts_;  // work on other threads may outlive this object

@@ -30,6 +30,14 @@ std::string new_request_id() {
     return id;
 }
 
+// Without the query, and without a secret that somebody took for an id.
+std::string loggable_path(std::string_view target) {
+    constexpr std::string_view secret_prefix = "sk-";
+    std::string path(target.substr(0, std::min({target.find('?'), target.size(), logged_path_bytes_max})));
+    if (const std::size_t at = path.find(secret_prefix); at != std::string::npos) path.replace(at, path.size(), "***");
+    return path;
+}
+
 // Calls `visit(text)` for every credential in `x-api-key` and `authorization: Bearer`.
 template <class Visit>
 void for_each_credential(const http::request_head& head, Visit visit) {
@@ -62,7 +70,7 @@ struct front::call {
 
 // A client may send several credentials; any of them may be the valid one. What the others were is told only when none
 // is.
-base::result<governance::actor> front::authenticate(const http::request_head& head) const {
+base::result<governance::actor> front::authenticate(const http::request_head& head, std::string_view peer) const {
     std::optional<governance::actor> found;
     base::error why{errc::credential_missing,
                     "Send the admin key or the key of an administrator as `x-api-key` or `authorization: Bearer`."};
@@ -83,7 +91,11 @@ base::result<governance::actor> front::authenticate(const http::request_head& he
         using enum governance::finding;
         switch (key.what) {
             case administrator:
-                if (!found) found = governance::actor{std::string(key.key_id), key.as};
+                if (key.who && !key.who->may_come_from(peer)) {
+                    why = {errc::address_not_allowed, "The key may not be used from this address."};
+                } else if (!found) {
+                    found = governance::actor{std::string(key.key_id), key.as};
+                }
                 return;
             case known:
                 why = {errc::permission_denied,
@@ -107,7 +119,7 @@ base::result<governance::actor> front::authenticate(const http::request_head& he
 net::task<void> front::serve_api(http::connection& client, const http::request_head& head) {
     call asked{.client = client, .method = std::string(head.method), .target = std::string(head.target)};
     asked.head_only = asked.method == "HEAD";
-    auto by = authenticate(head);
+    auto by = authenticate(head, client.peer());
     base::result<reply> outcome = std::unexpected(base::error{errc::internal});
     if (by) {
         asked.by = std::move(*by);
@@ -118,13 +130,12 @@ net::task<void> front::serve_api(http::connection& client, const http::request_h
     const int status = outcome ? outcome->status : base::facts_of(outcome.error().kind).status;
     const std::string_view reason = outcome ? std::string_view() : base::facts_of(outcome.error().kind).reason;
     co_await answer_api(asked, std::move(outcome));
-    const std::string_view path = std::string_view(asked.target).substr(0, asked.target.find('?'));
     parts_->hub.log(telemetry::level::info, "admin_request",
                     {{"request_id", asked.id},
                      {"actor", asked.by.id},
                      {"peer", client.peer()},
                      {"method", asked.method},
-                     {"path", std::string(path.substr(0, logged_path_bytes_max))},
+                     {"path", loggable_path(asked.target)},
                      {"status", fmt::to_string(status)},
                      {"reason", std::string(reason)},
                      {"duration_ms", fmt::to_string((net::monotonic_us() - asked.began_us) / 1000)}});

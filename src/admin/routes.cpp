@@ -14,7 +14,7 @@ constexpr route all_routes[] = {
     {"GET", "/admin/v1/teams/{}", viewer, show_team},
     {"PATCH", "/admin/v1/teams/{}", operator_, update_team},
     {"DELETE", "/admin/v1/teams/{}", operator_, archive_team},
-    // The keys of administrators need the role admin: keys.cpp.
+    // The keys of administrators need the role admin: governance/administration.hpp.
     {"GET", "/admin/v1/keys", viewer, list_keys},
     {"POST", "/admin/v1/keys", operator_, create_key},
     {"GET", "/admin/v1/keys/{}", viewer, show_key},

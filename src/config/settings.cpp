@@ -101,7 +101,7 @@ void take_file(found_values& values, problems_of& problems) {
 }
 
 // What no single value can tell.
-void check_together(settings& made, problems_of& problems) {
+void check_together(settings& made, purpose use, problems_of& problems) {
     const auto warn = [&made](std::string text) { made.warnings.push_back(std::move(text)); };
     constexpr std::size_t key_bytes_min = 16;  // a random key of 16 characters has 80 bits and more
 
@@ -113,6 +113,7 @@ void check_together(settings& made, problems_of& problems) {
         made.listen.host == made.admin_listen.host) {
         problems.emplace_back("CLAUDE_PROXY_ADMIN_LISTEN must differ from CLAUDE_PROXY_LISTEN; give it another port.");
     }
+    if (use == purpose::administer) return;
     if (const auto origin = upstream::parse_origin(made.upstream.url)) {
         const bool credential = !made.upstream.credentials.empty();
         if (origin->tls && !credential) {
@@ -169,7 +170,7 @@ std::span<const setting_help> all_settings() {
     return made.list;
 }
 
-std::expected<settings, std::vector<std::string>> load(const environment& environment) {
+std::expected<settings, std::vector<std::string>> load(const environment& environment, purpose use) {
     settings made;
     made.log.form = isatty(STDERR_FILENO) == 1 ? telemetry::format::text : telemetry::format::json;
     found_values values;
@@ -185,7 +186,7 @@ std::expected<settings, std::vector<std::string>> load(const environment& enviro
             all_read = false;
         }
     }
-    if (all_read) check_together(made, problems);  // else it would complain about defaults
+    if (all_read) check_together(made, use, problems);  // else it would complain about defaults
     if (!problems.empty()) return std::unexpected(std::move(problems));
     return made;
 }
