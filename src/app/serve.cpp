@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "admin/front.hpp"
+#include "app/stores.hpp"
 #include "gateway/front.hpp"
 #include "gateway/model_list_cache.hpp"
 #include "http/server.hpp"
@@ -42,6 +43,12 @@ struct reactor_thread {
     gateway::front requests;
     http::server server;
     std::thread thread;
+};
+
+// Nothing is enforced.
+struct no_live_parts final : governance::live_parts {
+    std::shared_ptr<governance::limiter> limiter_for(const governance::limit&) override { return nullptr; }
+    std::shared_ptr<governance::budget_book> book_for(const governance::budget&) override { return nullptr; }
 };
 
 std::string text_of(const config::address& where, std::uint16_t port) {
@@ -154,7 +161,10 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
         threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(),
                                                            listener_tls.get(), callers, models, load, hub));
     }
-    admin::front admin_requests(hub, load);
+    no_live_parts live;
+    stores kept(settings, live, hub);
+    kept.keeper().start({});
+    admin::front admin_requests(kept.admin_services(settings, hub, load));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
     // Sharing a port would also share it with a stranger: make sure that nobody listens there first.

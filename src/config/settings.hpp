@@ -68,7 +68,13 @@ environment process_environment();
 // the line number.
 std::expected<environment, std::string> read_env_file(const std::string& path);
 
+// administer: a subcommand that works on the database only; what serving needs besides may be missing.
+enum class purpose : std::uint8_t { serve, administer };
+
 // All problems at once, each a sentence that names the variable and the cure.
-std::expected<settings, std::vector<std::string>> load(const environment& environment);
+std::expected<settings, std::vector<std::string>> load(const environment& environment, purpose use = purpose::serve);
+
+// The settings in force as a JSON object of texts by name; secrets that are set are "***".
+std::string shown(const settings& from);
 
 }  // namespace config
