@@ -29,8 +29,7 @@ pricing::request_facts facts_of(const anthropic::request_view& view, std::string
     facts.cache_writes = found.cache_control;
     facts.one_hour_writes = found.one_hour;
     facts.tools = view.has_tools;
-    facts.unbounded_input =
-        found.by_reference || found.pdf || found.server_tools || view.has_mcp || view.has_fallbacks;
+    facts.unbounded_input = found.by_reference || found.pdf || found.server_tools || view.has_mcp || view.has_fallbacks;
     facts.web_searches_max = found.web_searches;
     facts.fast = view.fast;
     facts.us_only = view.us_only;
@@ -72,9 +71,9 @@ base::error refusal_of(const exchange& x, const governance::budget_account& acco
                 name + " is held by requests under way that did not settle within CLAUDE_PROXY_BUDGET_WAIT.",
                 std::chrono::seconds(1)};
     }
-    std::string text = fmt::format("{} does not cover this request: ${} of ${} are spent, and it may cost up to ${}",
-                                   name, base::dollars_text(view.spent), base::dollars_text(view.limit),
-                                   base::dollars_text(bound.cost));
+    std::string text =
+        fmt::format("{} does not cover this request: ${} of ${} are spent, and it may cost up to ${}", name,
+                    base::dollars_text(view.spent), base::dollars_text(view.limit), base::dollars_text(bound.cost));
     if (bound.by_context_window) {
         text += fmt::format(
             " (its size is not known from its bytes, so the model's context window of {} tokens is assumed)",
@@ -89,6 +88,22 @@ base::error refusal_of(const exchange& x, const governance::budget_account& acco
         wait = std::chrono::seconds((std::max<std::int64_t>(*who.ends - began_at_ms(x), 0) + 999) / 1000);
     }
     return {errc::budget_exhausted, text + ".", wait};
+}
+
+base::error limit_refusal_of(exchange& x, const governance::refused_begin& refused, std::string_view model) {
+    using enum governance::limit_refusal::kind;
+    const auto found = std::ranges::find_if(x.caller->limits, [&](const governance::limit_in_force& each) {
+        return each.live.get() == refused.by &&
+               (each.model_class.empty() || governance::matches_pattern(each.model_class, model));
+    });
+    const governance::scope where = found->where;
+    base::error why{errc::requests_per_minute};
+    if (refused.why.what == input_tokens) why.kind = errc::input_tokens_per_minute;
+    if (refused.why.what == output_tokens) why.kind = errc::output_tokens_per_minute;
+    if (refused.why.what == concurrent) why.kind = errc::concurrent_requests;
+    why.detail = governance::refusal_sentence(refused.why, where, whose(x, where), found->model_class);
+    governance::append_retry_after(x.limit_headers, refused.why);
+    return why;
 }
 
 net::task<base::result<void>> hold(exchange& x, service& s, admission& into) {
@@ -111,12 +126,18 @@ net::task<base::result<void>> hold(exchange& x, service& s, admission& into) {
         if (why == net::wake::timeout) break;
     }
     if (outcome == verdict::held) co_return base::result<void>();
-    auto why = refusal_of(x, *claim.refused_by(), into.bound, outcome, s.who.budgets_reachable());
+    auto why = refusal_of(x, *claim.refused_by(), into.bound, outcome, s.who.money.database_reachable());
     claim.give_up(now());
     co_return std::unexpected(std::move(why));
 }
 
 }  // namespace
+
+base::error model_refusal(std::string_view model) {
+    return {errc::model_not_allowed,
+            fmt::format("The key may not use the model {}; its team's or its own patterns do not cover it.",
+                        model.substr(0, 128))};
+}
 
 admission::~admission() {
     const std::int64_t now_us = net::monotonic_us();
@@ -124,12 +145,11 @@ admission::~admission() {
     budgets.settle(cost, began_at_ms(x_) + (now_us - x_.began_us) / 1000);
 }
 
-net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
-                                    std::string_view body, admission& into) {
+net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view, std::string_view body,
+                                    admission& into) {
     const governance::caller& caller = *x.caller;
     if (!caller.may_use_model(view.model)) {
-        co_return fail(errc::model_not_allowed,
-                       fmt::format("The key may not use the model {}.", view.model.substr(0, 128)));
+        co_return std::unexpected(model_refusal(view.model));
     }
 
     // Rate limits: all that apply, or none.
@@ -154,8 +174,8 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
             refused = governance::begin_all(limits, into.input_estimate_, net::monotonic_us(),
                                             enough ? governance::when_unsure::decide : governance::when_unsure::ask);
         }
-        governance::append_limit_headers(x.limit_headers, limits, began_at_ms(x), net::monotonic_us());
-        if (refused) co_return std::unexpected(limit_refusal_of(x, *refused));
+        governance::append_rate_limit_headers(x.limit_headers, limits, net::monotonic_us(), began_at_ms(x));
+        if (refused) co_return std::unexpected(limit_refusal_of(x, *refused, view.model));
         into.limits_ = std::move(limits);
     }
 

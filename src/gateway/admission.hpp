@@ -18,7 +18,6 @@ public:
 
     pricing::request_facts facts;
     pricing::bound bound;
-    bool one_hour_writes = false;
     governance::budget_claim budgets;
 
     // What the attempts have cost together, and what the last of them used. Nothing: unknown, estimates stay.
@@ -34,9 +33,12 @@ private:
     std::int64_t input_estimate_ = 0;
 };
 
+// The refusal of a model that the caller's patterns do not cover.
+base::error model_refusal(std::string_view model);
+
 // Errors: model_not_allowed, requests_per_minute and its like, concurrent_requests, budget_exhausted, budget_contended,
 // budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be asked.
-net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
-                                    std::string_view body, admission& into);
+net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view, std::string_view body,
+                                    admission& into);
 
 }  // namespace gateway

@@ -1,5 +1,5 @@
-// Who asks? The key or token of a request, looked up in memory. Only one that nobody knows yet is asked of the database,
-// once, together with others.
+// Who asks? The key or token of a request, looked up in memory. Only one that nobody knows yet is asked of the
+// database, once, together with others.
 #pragma once
 
 #include "gateway/exchange.hpp"

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "governance/budget.hpp"
+#include "governance/budget_keeper.hpp"
 #include "governance/directory.hpp"
 #include "governance/directory_keeper.hpp"
 #include "governance/jwks_keeper.hpp"
@@ -21,6 +22,7 @@ struct tenancy {
     governance::directory_keeper& keeper;
     const governance::key_hasher& hasher;
     const pricing::price_table& prices;
+    const governance::budget_keeper& money;
     const governance::jwt_options& jwt;
     governance::token_verifier tokens;
     governance::jwks_keeper* issuer = nullptr;  // none: no JWKS is configured

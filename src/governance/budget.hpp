@@ -58,6 +58,7 @@ struct budget_view {
     pico_dollars wanted = 0;      // sum of what waits
     pico_dollars wanted_first = 0;
     std::uint32_t waiting = 0;
+    std::int64_t holds = 0;  // requests that hold
     bool hard = true;
     bool known = false;  // the database was asked at least once
 };
@@ -114,6 +115,7 @@ public:
     std::function<void()> on_wish;  // set once, before use; any thread
 
 private:
+    void take(pico_dollars amount);
     bool try_take(pico_dollars amount, time_ms now);
     bool impossible(pico_dollars amount) const;
     void serve_queue(time_ms now);
@@ -126,6 +128,7 @@ private:
     std::atomic<pico_dollars> used_{0};  // held + unreported
     std::atomic<pico_dollars> unreported_{0};
     std::atomic<pico_dollars> acknowledged_{0};
+    std::atomic<std::int64_t> holds_{0};
     std::atomic<time_ms> valid_until_{0};
     std::atomic<std::uint32_t> waiting_{0};
     std::atomic<bool> hard_{true};
