@@ -84,4 +84,8 @@ void journal::accept() {
     for (mapped_lane* each : state_->all()) each->accept();
 }
 
+void journal::rewind() {
+    for (mapped_lane* each : state_->all()) each->rewind();
+}
+
 }  // namespace ledger

@@ -70,9 +70,11 @@ public:
     void sync();                    // flushes to the disk what is not in the database; throws std::system_error
 
     // The writer's thread. Appends records that were not taken yet, at most `max`, lanes in turn. Their memory stays
-    // until `accept`, which says that all that was taken is in the database.
+    // until `accept`, which says that all that was taken is in the database, or `rewind`, which says that it is not: it
+    // will be taken again.
     std::size_t take(std::vector<const std::byte*>& into, std::size_t max);
     void accept();
+    void rewind();
 
 private:
     struct state;

@@ -221,6 +221,13 @@ void mapped_lane::accept() {
     add(accepted_, std::exchange(taken_records_, 0));
 }
 
+void mapped_lane::rewind() {
+    if (!spent_.empty()) reading_ = spent_.front();
+    spent_.clear();
+    taken_ = reading_->read();
+    taken_records_ = 0;
+}
+
 void mapped_lane::drop(segment* which) {
     const std::lock_guard lock(mutex_);
     std::erase_if(segments_, [&](const auto& each) {

@@ -55,9 +55,10 @@ public:
     void sync() const;  // throws std::system_error
 
     // The writer's thread: committed records that were not taken yet, at most `max`; then, when they are in the
-    // database, accept() for all that were taken. Their memory stays until then.
+    // database, accept() for all that were taken, else rewind(). Their memory stays until then.
     std::size_t take(std::vector<const std::byte*>& into, std::size_t max);
     void accept();
+    void rewind();
 
     // When the reactor is done: true when nothing is open and everything was accepted.
     bool is_empty() const;

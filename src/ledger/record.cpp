@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 
@@ -43,6 +44,7 @@ std::byte* put(std::byte* to, const Value& what) {
     return to + sizeof what;
 }
 std::byte* put_text(std::byte* to, std::string_view what) {
+    if (what.empty()) return to;
     std::memcpy(to, what.data(), what.size());
     mend_text(reinterpret_cast<char*>(to), what.size());
     return to + what.size();
@@ -215,7 +217,7 @@ iteration_view read_iteration(std::string_view& left) {
 
 namespace {
 
-// Refusals: their numbers, then lengths and texts in this order.
+// Refusals: their numbers, then their texts. The time is the first, for time_of.
 struct refusal_numbers {
     std::int64_t at_ms = 0;
     std::int32_t status = 0;
@@ -257,6 +259,11 @@ std::size_t whole_record(std::span<const std::byte> from) {
 }
 
 record_kind kind_of(const std::byte* record) { return get<record_head>(record).kind; }
+
+std::int64_t time_of(const std::byte* record) {
+    const bool is_attempt = kind_of(record) == record_kind::attempt;
+    return get<std::int64_t>(record + sizeof(record_head) + (is_attempt ? offsetof(attempt_numbers, finished_ms) : 0));
+}
 
 attempt_view read_attempt(const std::byte* record) {
     attempt_view read;

@@ -154,6 +154,7 @@ void write_record(std::byte* to, const refusal& what);
 // The length of the whole record that `from` begins with; 0: none (nothing written, or torn).
 std::size_t whole_record(std::span<const std::byte> from);
 record_kind kind_of(const std::byte* record);
+std::int64_t time_of(const std::byte* record);  // when the attempt finished or the request was refused
 attempt_view read_attempt(const std::byte* record);
 refusal_view read_refusal(const std::byte* record);
 
