@@ -1,10 +1,6 @@
 -- Teams, keys, limits, budgets, prices, the ledger and the audit log.
 -- Times are milliseconds since 1970 UTC, money is pico-dollars, lists and objects are JSON.
 
--- only: postgres
-CREATE SCHEMA IF NOT EXISTS claude_proxy;
--- all
-
 -- Small facts of the installation: `generation` (counts every change of who may do what), `key_pepper`.
 CREATE TABLE claude_proxy.state (
   name TEXT PRIMARY KEY,

@@ -87,10 +87,12 @@ def count_tidy(_, log):
 
 NODE = ["node", "--test", "--test-reporter=spec", "--test-reporter-destination=stdout"]
 NODE += ["--test-reporter=tap", "--test-reporter-destination={report}"]
+CONTRACT = ["{build}/contract_tests", "--gtest_brief=1", "--gtest_output=json:{report}"]
 SUITES = [
     Suite("tidy", ["tools/tidy"], count_tidy, 120),
     Suite("tools", [*PYTEST, "tools/"], count_junit, 300),
     Suite("unit", ["{build}/unit_tests", "--gtest_brief=1", "--gtest_output=json:{report}"], count_gtest, 300, True),
+    Suite("contract", ["tools/with_servers", *CONTRACT], count_gtest, 600, True),
     Suite("integration", [*PYTEST, "tests/integration"], count_junit, 1200, True),
     Suite("sdk", [*NODE, *sorted(glob.glob("tests/sdk/*.test.mjs", root_dir=ROOT))], count_tap, 600),
 ]

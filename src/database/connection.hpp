@@ -4,7 +4,8 @@
 // schema off. Statements that both engines read: INSERT ... ON CONFLICT ... RETURNING, UPDATE/DELETE ... RETURNING,
 // CAST(x AS BIGINT), TRUE/FALSE, IS NOT DISTINCT FROM, FILTER, window functions. Not: now(), ::casts, arrays. Values
 // are integers, texts and nulls; times are BIGINT milliseconds since 1970, lists and objects are JSON in TEXT, booleans
-// are 0 and 1 in BIGINT.
+// are 0 and 1 in BIGINT. Texts are UTF-8 without NUL: other bytes become U+FFFD on their way in. A sum of integers is
+// an integer; a fraction comes back as text, spelled as the engine likes.
 //
 // Behind a transaction pooler (PgBouncer, Supabase) the same connection works: no session state, no named statements,
 // no LISTEN, no session locks.
@@ -44,8 +45,8 @@ public:
 using value = std::variant<std::monostate, std::int64_t, std::string>;
 
 inline bool is_null(const value& v) { return std::holds_alternative<std::monostate>(v); }
-std::int64_t integer_of(const value& v);     // 0 for null
-const std::string& text_of(const value& v);  // empty for null
+std::int64_t integer_of(const value& v);     // 0 for null; throws failure{invalid} for a text
+const std::string& text_of(const value& v);  // empty for null; throws failure{invalid} for a number
 
 using row = std::vector<value>;
 
@@ -58,7 +59,8 @@ struct column {
 class batch {
 public:
     // `table` with its schema; the views must outlive the batch: literals.
-    // `on_conflict`: what follows the rows, such as "ON CONFLICT (attempt_id, started_at) DO NOTHING".
+    // `on_conflict`: what follows the rows, such as "ON CONFLICT (attempt_id, started_at) DO NOTHING". With DO UPDATE
+    // no two rows of a batch may have the same key: PostgreSQL refuses to update a row twice in one statement.
     // `returning`: a column of the batch whose values come back for rows that were really inserted, or empty.
     batch(std::string_view table, std::span<const column> columns, std::string_view on_conflict,
           std::string_view returning = {});
@@ -99,10 +101,12 @@ public:
     virtual ~connection() = default;
     virtual engine kind() const = 0;
 
-    // Runs one statement. `query` gives its rows, `execute` the number of rows it touched.
+    // Runs one statement. `query` gives its rows, `execute` the number of rows it touched. A parameter may be used more
+    // than once; an integer goes to a BIGINT, a text to a TEXT.
     virtual std::vector<row> query(std::string_view sql, std::span<const value> parameters = {}) = 0;
     virtual std::uint64_t execute(std::string_view sql, std::span<const value> parameters = {}) = 0;
-    // Several statements without parameters, separated by semicolons: migrations.
+    // Several statements without parameters, separated by semicolons: migrations. All or none of them happen; they may
+    // take up to migration_timeout.
     virtual void run_script(std::string_view sql) = 0;
     // Inserts all rows of the batch; the values of its `returning` column for those that were inserted.
     virtual std::vector<value> insert(const batch& rows) = 0;
@@ -120,7 +124,12 @@ public:
     }
 };
 
-// Rolls back unless committed. SQLite begins IMMEDIATE, so that a transaction that reads first can still write.
+// Rolls back unless committed. SQLite begins IMMEDIATE, so that a transaction that reads first can still write, and
+// runs one at a time. PostgreSQL is READ COMMITTED: whoever reads, decides and then writes calls `lock` first, or
+// begins with an UPDATE of the row that guards the decision.
+//
+// Transactions do not nest. After a failure inside of one, on either engine, it can only be rolled back: further
+// statements and `commit` fail with the first failure's kind. A `commit` that fails as `unavailable` may have happened.
 class transaction {
 public:
     explicit transaction(connection& on) : on_(on) { on_.begin(); }
@@ -138,6 +147,10 @@ private:
     connection& on_;
     bool done_ = false;
 };
+
+// Waits for the lock of that name over all replicas, until the end of the transaction. SQLite: IMMEDIATE did that
+// already.
+void lock(connection& in_transaction, std::string_view name);
 
 // `url`: "sqlite:PATH" (the file and its folder are made) or "postgresql://...". Opens lazily: the first call connects.
 // Throws failure{invalid} for a URL that is neither.

@@ -9,7 +9,12 @@ TABLE_HEADING = "## Who may include whom"
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 # Where quoted includes are looked up, by top folder. Simulator and gateway share no code: each checks the other.
-INCLUDE_ROOTS = {"src": ["src"], "sim": ["sim"], "tests": ["src", "tests/fuzz"], "bench": ["bench/src"]}
+INCLUDE_ROOTS = {
+    "src": ["src"],
+    "sim": ["sim"],
+    "tests": ["src", "tests/fuzz", "tests/contract"],
+    "bench": ["bench/src"],
+}
 
 
 class Row(NamedTuple):
