@@ -1,6 +1,7 @@
 // Texts made to break out of SQL, in every place where an administrator can write text, over every database.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "governance/directory.hpp"
