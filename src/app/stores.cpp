@@ -31,7 +31,9 @@ void wait_for_look(governance::directory_keeper& keeper) {
 }  // namespace
 
 stores::stores(const config::settings& settings, governance::live_parts& live, telemetry::hub& hub)
-    : prices_(prices_of(settings)) {
+    : hub_(hub), jwt_(governance::with_supabase_defaults(settings.jwt)), prices_(prices_of(settings)) {
+    if (const auto problems = governance::problems_of(jwt_); !problems.empty())
+        throw std::runtime_error(fmt::format("{}", fmt::join(problems, " ")));
     auto opened = open_database(settings);
     if (!opened) throw std::runtime_error(opened.error().detail);
     hasher_ = std::move(opened->hasher);
@@ -44,6 +46,25 @@ stores::stores(const config::settings& settings, governance::live_parts& live, t
 }
 
 stores::~stores() = default;
+
+void stores::start(listeners tell) {
+    governance::keeper_reports reports;
+    reports.on_change = std::move(tell.directory);
+    reports.on_outage = [this](std::string_view why) {
+        hub_.log(level::error, "database_unreachable",
+                 {{"what", std::string(why)}, {"effect", "known keys work on; changes are not seen"}});
+    };
+    reports.on_recovery = [this] { hub_.log(level::info, "database_recovered"); };
+    reports.on_unreadable = [this](std::span<const std::string> ids) {
+        hub_.log(level::error, "rows_not_understood", {{"ids", fmt::format("{}", fmt::join(ids, " "))}});
+    };
+    keeper_->start(std::move(reports));
+}
+
+void stores::stop() {
+    issuer_.reset();
+    keeper_.reset();
+}
 
 void stores::make_first_admin_key(database::connection& on, telemetry::hub& hub) {
     const auto known = on.query("SELECT id FROM claude_proxy.keys WHERE role = 'admin' AND revoked_at IS NULL LIMIT 1");

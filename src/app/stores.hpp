@@ -7,6 +7,7 @@
 #include "admin/front.hpp"
 #include "config/settings.hpp"
 #include "governance/directory_keeper.hpp"
+#include "governance/jwks_keeper.hpp"
 
 namespace app {
 
@@ -19,7 +20,17 @@ public:
     stores(const stores&) = delete;
     stores& operator=(const stores&) = delete;
 
+    // What the reactors have to be told, on threads of the keepers.
+    struct listeners {
+        std::function<void(std::shared_ptr<const governance::directory>)> directory;
+        std::function<void(std::shared_ptr<const governance::key_set>)> keys;
+    };
+    void start(listeners tell);
+    void stop();  // nobody is told anything afterwards, and keeper() is gone
+
     database::workers& workers() { return *workers_; }
+    const governance::jwt_options& jwt() const { return jwt_; }
+    governance::jwks_keeper* issuer() { return issuer_.get(); }  // null without a JWKS URL, and before `start`
     const governance::key_hasher& hasher() const { return *hasher_; }
     governance::directory_keeper& keeper() { return *keeper_; }
     const pricing::price_table& prices() const { return prices_; }
@@ -29,6 +40,10 @@ public:
                                    const http::server_load& public_load);
 
 private:
+    telemetry::hub& hub_;
+    governance::jwt_options jwt_;
+    std::unique_ptr<governance::jwks_keeper> issuer_;
+
     void make_first_admin_key(database::connection& on, telemetry::hub& hub);
 
     pricing::price_table prices_;

@@ -9,6 +9,8 @@
 
 namespace gateway {
 namespace {
+constexpr std::string_view limit_prefix = "anthropic-ratelimit-";
+
 iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 }  // namespace
 
@@ -33,10 +35,17 @@ downstream::downstream(exchange& x, const http::response_head& head, bool event_
             default:
                 break;
         }
+        // The upstream's limits are the whole installation's: a caller is told its own.
+        if (entry.name.size() > limit_prefix.size() &&
+            http::equals_lower(entry.name.substr(0, limit_prefix.size()), limit_prefix))
+            continue;
         if (head.hop_by_hop(entry)) continue;
         head_.append(entry.line).append("\r\n");
     }
-    head_.append("cache-control: no-store\r\nx-claude-proxy-request-id: ").append(x.record.request_id).append("\r\n");
+    head_.append(x.limit_headers)
+        .append("cache-control: no-store\r\nx-claude-proxy-request-id: ")
+        .append(x.record.request_id)
+        .append("\r\n");
     if (event_stream) head_.append("x-accel-buffering: no\r\n");
 }
 

@@ -15,7 +15,9 @@ namespace gateway {
 struct relay_outcome {
     std::optional<base::error> failure;  // empty: the answer is complete
     bool reached_client = false;         // bytes were written: too late for another status or another attempt
-    std::string error_json;              // upstream_error_event before content: the event's data
+    std::string error_json{};            // upstream_error_event before content: the event's data
+    bool sent = false;                   // the request went out whole: it may be billed
+    int upstream_status = 0;             // 0: no head came
 };
 
 // A stream of server-sent events. Complete events go out per upstream read, bytes unchanged.

@@ -1,4 +1,4 @@
-// Settings of keys, limits and budgets.
+// Settings of governance: how changes reach the replicas, and what budgets may cost in waiting.
 #pragma once
 
 #include <chrono>
@@ -11,12 +11,22 @@ namespace governance {
 using std::chrono::milliseconds;
 
 struct options {
-    base::secret key_pepper;                 // CLAUDE_PROXY_KEY_PEPPER; empty: made once and kept in the database
-    milliseconds directory_poll{250};        // how often a replica asks whether keys, limits or budgets have changed
-    milliseconds staleness_max{86'400'000};  // without an answer for so long, requests are refused (directory_stale)
-    milliseconds budget_lease{60'000};       // a replica's share of a budget comes back after so long when it died
-    milliseconds budget_wait{60'000};        // near the limit a request waits so long for others to settle
-    std::uint32_t budget_waiters_max = 100'000;  // requests that wait for one budget; more are refused at once
+    // How often a replica asks the database whether anything has changed: the time a revocation takes to arrive.
+    milliseconds directory_poll{250};
+    // How long the last known directory is trusted while the database cannot be reached. Then requests are refused as
+    // `directory_stale`: a key that was revoked since would otherwise be good for ever.
+    milliseconds staleness_max{std::chrono::hours{24}};
+    // What the secrets of keys are hashed under. Empty: made once and kept in the database (pepper.hpp). Keys stop to
+    // be known when it changes.
+    base::secret key_pepper{};
+
+    // How long a request near the end of its budget waits for others to settle before it is refused.
+    milliseconds budget_wait{60'000};
+    // How long a replica's slice of a budget is its own without being renewed: what a killed replica held comes back
+    // after it.
+    milliseconds budget_lease{60'000};
+    // Requests that wait for one budget at a time; more are refused at once.
+    std::uint32_t budget_waiters_max = 100'000;
 };
 
 }  // namespace governance

@@ -78,7 +78,9 @@ public:
             made_.models.emplace_back();
             models_.push_back(row.model);
         }
-        for (const auto& alias : row.aliases) claim(alias, row, model);
+        for (const auto& alias : row.aliases) {
+            if (alias != row.model) claim(alias, row, model);
+        }
         made_.models[model].push_back(row_from(row, batch_factor, us_factor));
         // What has no row is newer than the rows, and newer models have the factor.
         row.us_inference = true;

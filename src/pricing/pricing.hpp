@@ -46,10 +46,10 @@ struct bound {
 // How a request was sent, for the cost of its answer.
 struct answer_facts {
     std::int64_t at_ms = 0;
-    std::string_view model_asked;  // priced when the answer names no model
-    bool one_hour_writes = false;  // cache writes without a split are priced by it
-    bool us_only = false;          // when usage.inference_geo is absent
-    bool batch = false;            // also when usage.service_tier says so
+    std::string_view model_asked{};  // priced when the answer names no model
+    bool one_hour_writes = false;    // cache writes without a split are priced by it
+    bool us_only = false;            // when usage.inference_geo is absent
+    bool batch = false;              // also when usage.service_tier says so
 };
 
 struct cost {

@@ -1,0 +1,21 @@
+// Settings of the limits shared through Redis.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "base/secret.hpp"
+
+namespace redis {
+
+using std::chrono::milliseconds;
+
+struct options {
+    base::secret url{};                          // REDIS_URL: redis://[[user]:password@]host[:port][/database]
+    milliseconds timeout{200};                   // connecting, and one round; longer is an outage
+    milliseconds reconnect_every{500};           // during an outage
+    milliseconds place_lease{5'000};             // places of a killed replica come back after this
+    std::string prefix = "claude-proxy:limit:";  // of the keys, before the limiter's id
+};
+
+}  // namespace redis
