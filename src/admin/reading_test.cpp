@@ -86,7 +86,7 @@ TEST(admin_bodies, are_objects_or_nothing) {
                              "\xef\xbb\xbf{}",
                              "// c\n{}",
                              "{\"a\":1e}",
-                             "\0{}"}) {
+                             "\x01{}"}) {
         const auto read = read_body(text);
         EXPECT_TRUE(!read && read.error().kind == errc::invalid_json) << text;
     }
