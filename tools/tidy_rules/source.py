@@ -23,8 +23,8 @@ BANNED_CALLS = [
     (r"\b(?:setjmp|longjmp|alloca)\s*\(", "nothing: destructors are skipped or the stack overflows"),
 ]
 # Allowed in the files named; elsewhere in src/ the replacement is the way. The resolver's thread is detached because
-# getaddrinfo cannot be interrupted, and its state outlives it; that of postgres_cancel.cpp because of PQcancel. The main
-# thread of serve.cpp is no reactor.
+# getaddrinfo cannot be interrupted, and its state outlives it; that of postgres_cancel.cpp because of PQcancel. The
+# main thread of serve.cpp is no reactor.
 RESTRICTED_CALLS = [
     (
         r"\.\s*detach\s*\(\s*\)",
