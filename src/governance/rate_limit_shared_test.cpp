@@ -220,7 +220,7 @@ TEST_F(shared_limiter, an_answer_that_is_overdue_is_not_waited_for) {
     const auto of = make({.requests_per_minute = 2, .concurrent_requests = 5});
     source.be_asked_at(now - 1'000);
     EXPECT_TRUE(of->begin(0, now)->pending);
-    source.be_asked_at(now - 30'000);
+    source.be_asked_at(now - 60'000);
     EXPECT_FALSE(of->begin(0, now));
     source.be_asked_at(0);
     EXPECT_TRUE(of->begin(0, now)->pending);

@@ -78,7 +78,9 @@ struct limit_replica {
         for (;;) {
             const auto refused = governance::begin_all(all, input_estimate, now_us(), unsure);
             if (refused && refused->why.pending) {
-                if (!park(*refused, give_up_at)) unsure = governance::when_unsure::decide;
+                if (park(*refused, give_up_at)) continue;
+                unsure = governance::when_unsure::decide;
+                on_trust.fetch_add(1);
                 continue;
             }
             longest_us.store(std::max(longest_us.load(), now_us() - began));
@@ -101,7 +103,7 @@ struct limit_replica {
     }
 
     std::atomic<int> outages{0}, recoveries{0};
-    std::atomic<std::int64_t> longest_us{0}, parked{0};
+    std::atomic<std::int64_t> longest_us{0}, parked{0}, on_trust{0};
     redis::shared_limits shared;
     std::shared_ptr<governance::limiter> limiter;
 

@@ -153,17 +153,22 @@ TEST(shared_limits_cost, begin_and_finish_take_nanoseconds) {
         governance::limiter alone(limit_of(one.limiter->amounts()));
         auto& measured = is_shared ? *one.limiter : alone;
         for (const auto warm = now_us() + 1'000'000; is_shared && now_us() < warm; pause(50)) one.passing(1'000, 1);
-        constexpr int rounds = 500'000;
-        int refused = 0;
-        const auto from = now_us();
-        for (int i = 0; i < rounds; ++i) {
-            if (measured.begin(1, from))
-                ++refused;
-            else
-                measured.finish(1, 1, 1, from);
+        // The best of several: others use this machine too.
+        constexpr int rounds = 100'000;
+        double each = 1e9;
+        for (int batch = 0; batch < 10; ++batch) {
+            int refused = 0;
+            const auto from = now_us();
+            for (int i = 0; i < rounds; ++i) {
+                if (measured.begin(1, from))
+                    ++refused;
+                else
+                    measured.finish(1, 1, 1, from);
+            }
+            EXPECT_EQ(refused, 0);
+            each = std::min(each, 1e3 * static_cast<double>(now_us() - from) / rounds);
         }
-        const auto each = 1e3 * static_cast<double>(now_us() - from) / rounds;
-        std::printf("begin and finish, %s: %.0f ns (%d refused)\n", is_shared ? "shared" : "alone", each, refused);
+        std::printf("begin and finish, %s: %.0f ns\n", is_shared ? "shared" : "alone", each);
         EXPECT_LT(each, 1'000 * time_scale()) << "a hundred on a machine that does nothing else";
     }
 }

@@ -62,9 +62,11 @@ void admits_what_one_bucket_would(const std::vector<demand>& demands, seconds le
     for (std::size_t i = 0; i < demands.size(); ++i) {
         admissions all;
         std::uint64_t round_trips = 0;
+        std::int64_t on_trust = 0;
         for (std::size_t copy = 0; copy < 4; ++copy) {
             all.insert(all.end(), admitted[i][copy].begin(), admitted[i][copy].end());
             round_trips += replicas[i][copy]->shared.counted().round_trips;
+            on_trust += replicas[i][copy]->on_trust;
             EXPECT_EQ(replicas[i][copy]->outages, 0);
         }
         std::ranges::sort(all, {}, &admission::at_us);
@@ -134,7 +136,9 @@ TEST(shared_limits, a_refused_request_passes_after_the_time_it_was_told) {
     limit_replica one(what), other(what);
     one.ready();
     other.ready();
-    EXPECT_EQ(one.passing(60) + other.passing(60), 120);
+    EXPECT_NEAR(one.passing(60) + other.passing(60), 120, 4) << "some are still granted to the first one";
+    pause(500'000);
+    one.passing(120);
     for (int i = 0; i < 4; ++i) {
         auto& asks = i % 2 ? one : other;
         const auto refused = asks.begin();
@@ -197,7 +201,7 @@ TEST(shared_limits, a_changed_limit_holds_for_all_replicas) {
     limit_replica one(what), other(what);
     one.ready();
     other.ready();
-    EXPECT_EQ(one.passing(40) + other.passing(40), 60);
+    EXPECT_NEAR(one.passing(40) + other.passing(40), 60, 2);
     one.limiter->set({.requests_per_minute = 600});
     other.limiter->set({.requests_per_minute = 600});
     pause(1'000'000);
