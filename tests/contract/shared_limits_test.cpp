@@ -81,9 +81,10 @@ void admits_what_one_bucket_would(const std::vector<demand>& demands, seconds le
         }
         const auto limit = static_cast<double>(demands[i].limit);
         const auto ideal = limit * (1 + static_cast<double>(until - from) / 60e6);
-        std::printf(
-            "%8.0f a minute: %lld admitted, %.0f by one bucket; at most %.2f %% of the limit over; %llu rounds\n",
-            limit, static_cast<long long>(total), ideal, 100 * over, static_cast<unsigned long long>(round_trips));
+        std::printf("%8.0f a minute: %lld admitted, %.0f by one bucket; at most %.2f %% of the limit over; ", limit,
+                    static_cast<long long>(total), ideal, 100 * over);
+        std::printf("%llu round trips, %lld decided without an answer\n", static_cast<unsigned long long>(round_trips),
+                    static_cast<long long>(on_trust));
         EXPECT_NEAR(static_cast<double>(total), ideal, 0.01 * limit);
         EXPECT_LE(over, 0.01);
     }
