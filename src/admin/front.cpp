@@ -13,6 +13,8 @@ using base::errc;
 namespace {
 
 constexpr std::int64_t scrape_ms_max = 5'000;
+constexpr std::string_view json = "application/json";
+constexpr std::string_view api_prefix = "/admin/v1";
 
 // Shared with the telemetry writer, which answers on its own thread and perhaps too late.
 struct scrape {
@@ -23,6 +25,11 @@ struct scrape {
 };
 
 }  // namespace
+
+front::front(services parts)
+    : parts_(std::make_shared<const services>(std::move(parts))),
+      admin_digest_(has_api() && !parts_->admin_key.empty() ? parts_->hasher->hash(parts_->admin_key.reveal())
+                                                            : governance::digest{}) {}
 
 net::task<void> front::answer(http::connection& client, bool head_only, int status, std::string_view type,
                               std::string_view body) {
@@ -38,7 +45,7 @@ net::task<void> front::answer(http::connection& client, bool head_only, int stat
 
 net::task<std::string> front::metrics(http::connection& client) {
     const auto shared = std::make_shared<scrape>(scrape{client.reactor(), &client.timer()});
-    hub_.scrape_async([shared](std::string text) {
+    parts_->hub.scrape_async([shared](std::string text) {
         shared->reactor.post([shared, text = std::move(text)]() mutable {
             shared->text = std::move(text);
             shared->done = true;
@@ -53,13 +60,19 @@ net::task<std::string> front::metrics(http::connection& client) {
     co_return std::move(shared->text);
 }
 
+std::string front::readiness() const {
+    if (parts_->public_load.draining.load(std::memory_order_relaxed)) return "draining";
+    return parts_->not_ready ? parts_->not_ready() : std::string();
+}
+
 net::task<void> front::handle(http::connection& client, http::request_head& head) {
-    constexpr std::string_view json = "application/json";
     const bool head_only = head.method == "HEAD";
     const bool get = head_only || head.method == "GET";
     const std::string path(head.path);
     client.keep_input();
-    if (get && path == "/metrics") {
+    if (has_api() && (path == api_prefix || path.starts_with("/admin/"))) {
+        co_await serve_api(client, head);
+    } else if (get && path == "/metrics") {
         const std::string text = co_await metrics(client);
         if (text.empty()) {
             co_await answer(client, head_only, 503, "text/plain", "the metrics writer did not answer in time\n");
@@ -69,13 +82,14 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
     } else if (get && path == "/health") {
         co_await answer(client, head_only, 200, json, "{\"status\":\"ok\"}");
     } else if (get && path == "/ready") {
-        const bool draining = public_load_.draining.load(std::memory_order_relaxed);
-        co_await answer(client, head_only, draining ? 503 : 200, json,
-                        draining ? "{\"status\":\"draining\"}" : "{\"status\":\"ready\"}");
+        const std::string why = readiness();
+        const std::string body = fmt::format("{{\"status\":\"{}\"}}", why.empty() ? "ready" : why);
+        co_await answer(client, head_only, why.empty() ? 200 : 503, json, body);
     } else {
         const bool known = path == "/metrics" || path == "/health" || path == "/ready";
         const base::error why{known ? errc::method_not_allowed : errc::route_unknown,
-                              "The admin listener answers GET /metrics, /health and /ready."};
+                              has_api() ? "The admin listener answers GET /metrics, /health and /ready, and /admin/v1."
+                                        : "The admin listener answers GET /metrics, /health and /ready."};
         const std::string body = anthropic::error_body(why, "");
         co_await answer(client, head_only, base::facts_of(why.kind).status, json, body);
     }
@@ -84,7 +98,7 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
 net::task<void> front::refuse(http::connection& client, const base::error& why) {
     client.close_after_this();
     const std::string body = anthropic::error_body(why, "");
-    co_await answer(client, false, base::facts_of(why.kind).status, "application/json", body);
+    co_await answer(client, false, base::facts_of(why.kind).status, json, body);
 }
 
 std::string front::overload_answer() {
@@ -92,7 +106,7 @@ std::string front::overload_answer() {
 }
 
 void front::on_accept_failure(const std::string& reason) {
-    hub_.log(telemetry::level::error, "accept_failed", {{"listener", "admin"}, {"what", reason}});
+    parts_->hub.log(telemetry::level::error, "accept_failed", {{"listener", "admin"}, {"what", reason}});
 }
 
 }  // namespace admin

@@ -14,8 +14,8 @@ namespace {
 using base::errc;
 using base::fail;
 
-constexpr std::string_view governed[] = {"model",        "stream", "max_tokens",   "metadata",
-                                         "service_tier", "speed",  "inference_geo"};
+constexpr std::string_view governed[] = {"model", "stream",        "max_tokens", "metadata",    "service_tier",
+                                         "speed", "inference_geo", "tools",      "mcp_servers", "fallbacks"};
 constexpr std::string_view metadata_members[] = {"user_id"};
 
 // Longer than any model id, also than the resource names of the cloud platforms; it bounds what logs and metrics carry.
@@ -92,6 +92,16 @@ base::result<request_view> read_request(std::string_view body) {
         view.has_max_tokens = count.has_value();
         view.max_tokens = count.value_or(0);
     }
+    // Anything but the plain spelling of the cheap value counts as the dear one.
+    const auto is_not = [&](std::string_view key, std::string_view cheap) {
+        const auto* const found = scanner.find(key);
+        return found != nullptr && value_of(body, *found) != cheap && value_of(body, *found) != "null";
+    };
+    view.fast = is_not("speed", "\"standard\"");
+    view.us_only = is_not("inference_geo", "\"global\"");
+    view.has_tools = is_not("tools", "[]");
+    view.has_mcp = is_not("mcp_servers", "[]");
+    view.has_fallbacks = is_not("fallbacks", "[]");
     if (const auto* const metadata = scanner.find("metadata")) view.user_id = read_user_id(value_of(body, *metadata));
     return view;
 }

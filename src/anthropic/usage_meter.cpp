@@ -13,6 +13,9 @@ constexpr std::string_view answer_members[] = {"id", "model", "type", "stop_reas
 // Room for a usage object with all the iterations we believe; error bodies and names are far smaller.
 constexpr std::size_t value_bytes_max = 256 * 1024;
 
+// {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}
+constexpr std::uint64_t delta_frame_bytes = 79;
+
 std::string_view trimmed(std::string_view text) {
     constexpr std::string_view space = " \t\r\n";
     text.remove_prefix(std::min(text.find_first_not_of(space), text.size()));
@@ -59,6 +62,7 @@ void stream_meter::on_event(event_kind kind, std::string_view data, std::uint64_
     switch (kind) {
         case event_kind::content_block_delta:
             result_.content_bytes += data_bytes;
+            result_.text_bytes += data_bytes > delta_frame_bytes ? data_bytes - delta_frame_bytes : 1;
             content_seen_ = true;
             return;
         case event_kind::content_block_start:

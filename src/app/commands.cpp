@@ -6,11 +6,22 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "app/admin_words.hpp"
 #include "app/doctor.hpp"
 #include "app/serve.hpp"
 #include "config/settings.hpp"
 
 namespace app {
+
+// teams.cpp, keys.cpp, ...: one group of subcommands each
+void add_teams(CLI::App&, chosen_command&);
+void add_keys(CLI::App&, chosen_command&);
+void add_budgets(CLI::App&, chosen_command&);
+void add_usage(CLI::App&, chosen_command&);
+void add_audit(CLI::App&, chosen_command&);
+void add_prices(CLI::App&, chosen_command&);
+void add_migrate(CLI::App&, chosen_command&);
+
 namespace {
 
 std::string settings_help() {
@@ -25,7 +36,7 @@ std::string settings_help() {
 }
 
 // Settings from the real environment over `.env`; every problem is printed with its variable.
-std::optional<config::settings> load_settings() {
+std::optional<config::settings> load_settings(config::purpose use) {
     config::environment environment = config::process_environment();
     constexpr const char* env_file = ".env";
     if (access(env_file, F_OK) == 0) {
@@ -36,7 +47,7 @@ std::optional<config::settings> load_settings() {
         }
         for (const auto& [name, value] : *from_file) environment.emplace(name, value);
     }
-    auto settings = config::load(environment);
+    auto settings = config::load(environment, use);
     if (settings) return std::move(*settings);
     for (const auto& problem : settings.error()) fmt::print(stderr, "claude-proxy: {}\n", problem);
     return std::nullopt;
@@ -60,6 +71,10 @@ int run_command(int argc, char** argv) {
     CLI::App* const version_word = app.add_subcommand("version", "Print the version");
     version_word->add_flag("--json", json, "Print it as JSON");
 
+    chosen_command chosen;
+    for (const auto add : {add_migrate, add_keys, add_teams, add_budgets, add_usage, add_audit, add_prices})
+        add(app, chosen);
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& problem) {
@@ -69,8 +84,9 @@ int run_command(int argc, char** argv) {
         fmt::print(fmt::runtime(json ? "{{\"version\":\"{}\"}}\n" : "claude-proxy {}\n"), CLAUDE_PROXY_VERSION);
         return 0;
     }
-    const auto settings = load_settings();
+    const auto settings = load_settings(chosen ? config::purpose::administer : config::purpose::serve);
     if (!settings) return 2;
+    if (chosen) return chosen(*settings);
     return doctor_word->parsed() ? doctor(*settings, json) : serve(*settings);
 }
 

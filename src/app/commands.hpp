@@ -1,4 +1,4 @@
-// The words of the command line: `claude-proxy serve`, `doctor`, `version`.
+// The words of the command line: `claude-proxy serve`, `doctor`, `version`, and those of administrators.
 #pragma once
 
 namespace app {

@@ -9,6 +9,8 @@
 #include <thread>
 
 #include "admin/front.hpp"
+#include "app/enforcement.hpp"
+#include "app/stores.hpp"
 #include "gateway/front.hpp"
 #include "gateway/model_list_cache.hpp"
 #include "http/server.hpp"
@@ -21,10 +23,18 @@ using telemetry::level;
 // One reactor thread with everything that belongs to it. Declared in order of dependence; nothing here is shared.
 struct reactor_thread {
     reactor_thread(const config::settings& settings, const upstream::origin& origin, net::resolver& names,
-                   SSL_CTX* upstream_tls, SSL_CTX* listener_tls, const gateway::caller_table& callers,
+                   SSL_CTX* upstream_tls, SSL_CTX* listener_tls, stores& kept, enforcement& rules,
                    gateway::model_list_cache& models, http::server_load& load, telemetry::hub& hub)
         : upstream(reactor, settings.upstream, origin, names, upstream_tls),
-          parts{settings.gateway, callers, upstream, hub.add_lane(), hub, models},
+          who{.rules = settings.governance,
+              .directory = kept.keeper().current(),
+              .keeper = kept.keeper(),
+              .hasher = kept.hasher(),
+              .prices = kept.prices(),
+              .money = rules.money(),
+              .jwt = kept.jwt(),
+              .tokens = governance::token_verifier(kept.jwt())},
+          parts{settings.gateway, who, rules.add_lane(), upstream, hub.add_lane(), hub, models},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
         reactor.on_failure = [&hub](std::exception_ptr failure) {
@@ -38,6 +48,7 @@ struct reactor_thread {
 
     net::reactor reactor;
     upstream::client upstream;
+    gateway::tenancy who;
     gateway::service parts;
     gateway::front requests;
     http::server server;
@@ -143,8 +154,10 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
         settings.tls_cert_file.empty() ? nullptr : net::server_context(settings.tls_cert_file, settings.tls_key_file);
     const auto upstream_tls = origin->tls ? net::client_context(settings.upstream.ca_file) : nullptr;
     net::resolver names(origin->host, origin->port, settings.upstream.resolve_every);
-    const gateway::caller_table callers(settings.gateway.api_keys);
     gateway::model_list_cache models;
+    enforcement rules(settings, hub);
+    stores kept(settings, rules, hub);
+    rules.start();
     http::server_load load;
     http::server_load admin_load;
 
@@ -152,9 +165,22 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     std::vector<std::unique_ptr<reactor_thread>> threads;
     for (unsigned i = 0; i < count; ++i) {
         threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(),
-                                                           listener_tls.get(), callers, models, load, hub));
+                                                           listener_tls.get(), kept, rules, models, load, hub));
     }
-    admin::front admin_requests(hub, load);
+    // The keepers' threads run from here on. New snapshots reach the reactors as work of theirs.
+    const auto on_all_reactors = [&threads](const auto& change) {
+        for (const auto& thread : threads) thread->reactor.post([change, each = thread.get()] { change(*each); });
+    };
+    kept.start({.directory =
+                    [&](std::shared_ptr<const governance::directory> made) {
+                        on_all_reactors([made](reactor_thread& each) { each.who.directory = made; });
+                    },
+                .keys =
+                    [&](std::shared_ptr<const governance::key_set> made) {
+                        on_all_reactors([made](reactor_thread& each) { each.who.tokens.use(made); });
+                    }});
+    for (const auto& thread : threads) thread->who.issuer = kept.issuer();
+    admin::front admin_requests(kept.admin_services(settings, hub, load));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
     // Sharing a port would also share it with a stranger: make sure that nobody listens there first.
@@ -171,6 +197,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     const std::uint16_t admin_port = http::bound_port(admin_listener);
     admin_server.listen(admin_listener);
     add_gauges(hub, load, threads);
+    rules.add_metrics(hub);
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {
@@ -195,7 +222,9 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     drain(settings, signals, hub, load, threads);
     for (const auto& thread : threads) thread->reactor.stop();
     for (const auto& thread : threads) thread->thread.join();
+    kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
+    rules.finish();
     hub.scrape();  // the last of the writer's visits to what is about to go
     hub.log(level::info, "stopped");
     return 0;

@@ -37,9 +37,4 @@ std::string address_text(const address& value);
 // 127.0.0.0/8, ::1 or localhost.
 bool is_loopback(std::string_view host);
 
-// Insertions, removals and replacements of one character that make `b` out of `a`.
-std::size_t edit_distance(std::string_view a, std::string_view b);
-// The name most like `asked`, or nothing when none is like it.
-std::string_view nearest(std::string_view asked, std::span<const std::string_view> names);
-
 }  // namespace config

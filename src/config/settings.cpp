@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/nearest.hpp"
 #include "config/table.hpp"
 #include "config/yaml_file.hpp"
 #include "upstream/origin.hpp"
@@ -43,7 +44,7 @@ std::string yaml_key(std::string_view name) {
 }
 
 std::string suggestion(std::string_view asked, std::span<const std::string_view> names) {
-    const std::string_view like = nearest(asked, names);
+    const std::string_view like = base::nearest(asked, names);
     return like.empty() ? "`claude-proxy serve --help` lists all of them" : fmt::format("perhaps {} was meant", like);
 }
 
@@ -100,7 +101,7 @@ void take_file(found_values& values, problems_of& problems) {
 }
 
 // What no single value can tell.
-void check_together(settings& made, problems_of& problems) {
+void check_together(settings& made, purpose use, problems_of& problems) {
     const auto warn = [&made](std::string text) { made.warnings.push_back(std::move(text)); };
     constexpr std::size_t key_bytes_min = 16;  // a random key of 16 characters has 80 bits and more
 
@@ -112,6 +113,7 @@ void check_together(settings& made, problems_of& problems) {
         made.listen.host == made.admin_listen.host) {
         problems.emplace_back("CLAUDE_PROXY_ADMIN_LISTEN must differ from CLAUDE_PROXY_LISTEN; give it another port.");
     }
+    if (use == purpose::administer) return;
     if (const auto origin = upstream::parse_origin(made.upstream.url)) {
         const bool credential = !made.upstream.credentials.empty();
         if (origin->tls && !credential) {
@@ -168,7 +170,7 @@ std::span<const setting_help> all_settings() {
     return made.list;
 }
 
-std::expected<settings, std::vector<std::string>> load(const environment& environment) {
+std::expected<settings, std::vector<std::string>> load(const environment& environment, purpose use) {
     settings made;
     made.log.form = isatty(STDERR_FILENO) == 1 ? telemetry::format::text : telemetry::format::json;
     found_values values;
@@ -184,7 +186,7 @@ std::expected<settings, std::vector<std::string>> load(const environment& enviro
             all_read = false;
         }
     }
-    if (all_read) check_together(made, problems);  // else it would complain about defaults
+    if (all_read) check_together(made, use, problems);  // else it would complain about defaults
     if (!problems.empty()) return std::unexpected(std::move(problems));
     return made;
 }

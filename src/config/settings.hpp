@@ -19,6 +19,7 @@
 #include "base/secret.hpp"
 #include "database/options.hpp"
 #include "gateway/options.hpp"
+#include "governance/jwt_options.hpp"
 #include "governance/options.hpp"
 #include "http/options.hpp"
 #include "ledger/options.hpp"
@@ -44,6 +45,7 @@ struct settings {
     gateway::options gateway;
     database::options database;
     governance::options governance;
+    governance::jwt_options jwt;
     ledger::options ledger;
     base::secret redis_url;   // REDIS_URL, empty: limits are per replica
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
@@ -68,7 +70,13 @@ environment process_environment();
 // the line number.
 std::expected<environment, std::string> read_env_file(const std::string& path);
 
+// administer: a subcommand that works on the database only; what serving needs besides may be missing.
+enum class purpose : std::uint8_t { serve, administer };
+
 // All problems at once, each a sentence that names the variable and the cure.
-std::expected<settings, std::vector<std::string>> load(const environment& environment);
+std::expected<settings, std::vector<std::string>> load(const environment& environment, purpose use = purpose::serve);
+
+// The settings in force as a JSON object of texts by name; secrets that are set are "***".
+std::string shown(const settings& from);
 
 }  // namespace config

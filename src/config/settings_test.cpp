@@ -257,5 +257,25 @@ TEST(a_configuration_file, is_told_its_lines) {
     EXPECT_TRUE(has(told, " line 4: `CLAUDE_PROXY_LISTEN` is not a setting")) << told;
 }
 
+TEST(settings, of_an_administrator_need_no_upstream_credential) {
+    EXPECT_FALSE(load({}));
+    EXPECT_TRUE(load({}, purpose::administer));
+    EXPECT_FALSE(load({{"DATABASE_URL", "mysql://x"}}, purpose::administer)) << "what is set is checked";
+}
+
+TEST(settings, are_shown_without_their_secrets) {
+    const auto made = load({{"ANTHROPIC_API_KEY", "sk-ant-hunter2"},
+                            {"CLAUDE_PROXY_ADMIN_KEY", "hunter2-hunter2-hunter2"},
+                            {"DATABASE_URL", "postgresql://user:hunter2@db.example:5432/gateway?password=hunter2"},
+                            {"CLAUDE_PROXY_THREADS", "3"}});
+    ASSERT_TRUE(made);
+    const std::string text = shown(*made);
+    EXPECT_EQ(text.find("hunter2"), std::string::npos) << text;
+    EXPECT_NE(text.find(R"("DATABASE_URL":"postgresql://***@db.example:5432/gateway")"), std::string::npos) << text;
+    EXPECT_NE(text.find(R"("ANTHROPIC_API_KEY":"***")"), std::string::npos) << text;
+    EXPECT_NE(text.find(R"("CLAUDE_PROXY_KEY_PEPPER":"")"), std::string::npos) << text;
+    EXPECT_NE(text.find(R"("CLAUDE_PROXY_THREADS":"3")"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace config

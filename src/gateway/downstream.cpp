@@ -9,6 +9,17 @@
 
 namespace gateway {
 namespace {
+// The upstream's limits are those of the whole installation: a caller is told its own instead. What a subscription has
+// left (`unified`) is no limit of ours and passes.
+bool tells_limits(std::string_view name) {
+    static constexpr std::string_view prefixes[] = {"anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-"};
+    if (name.size() < 15 || (name[0] | 0x20) != 'a') return false;
+    const auto begins_with = [name](std::string_view prefix) {
+        return name.size() > prefix.size() && http::equals_lower(name.substr(0, prefix.size()), prefix);
+    };
+    return std::ranges::any_of(prefixes, begins_with) && !begins_with("anthropic-ratelimit-unified-");
+}
+
 iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 }  // namespace
 
@@ -33,10 +44,14 @@ downstream::downstream(exchange& x, const http::response_head& head, bool event_
             default:
                 break;
         }
+        if (tells_limits(entry.name)) continue;
         if (head.hop_by_hop(entry)) continue;
         head_.append(entry.line).append("\r\n");
     }
-    head_.append("cache-control: no-store\r\nx-claude-proxy-request-id: ").append(x.record.request_id).append("\r\n");
+    head_.append(x.limit_headers)
+        .append("cache-control: no-store\r\nx-claude-proxy-request-id: ")
+        .append(x.record.request_id)
+        .append("\r\n");
     if (event_stream) head_.append("x-accel-buffering: no\r\n");
 }
 

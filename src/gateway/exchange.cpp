@@ -84,16 +84,21 @@ net::task<void> answer(exchange& x, int status, std::string_view extra_headers, 
     x.record.bytes_out = wrote ? text.size() - head_bytes : 0;
 }
 
+std::int64_t began_at_ms(const exchange& x) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(x.record.started_at.time_since_epoch()).count();
+}
+
 net::task<void> refuse(exchange& x, base::error why) {
     const auto facts = base::facts_of(why.kind);
     x.record.reason = facts.reason;
+    x.refused_because = why.detail;
     if (why.kind == base::errc::client_left || why.kind == base::errc::slow_reader) {
         x.client.close_after_this();
         if (!x.answered) x.record.status = facts.status;
         co_return;
     }
     if (x.answered) co_return;
-    std::string extra;
+    std::string extra = std::move(x.limit_headers);
     if (!facts.client_may_retry) extra += "x-should-retry: false\r\n";
     if (why.retry_after.count() > 0) extra += fmt::format("retry-after: {}\r\n", why.retry_after.count());
     const std::string body = anthropic::error_body(why, x.record.request_id);

@@ -7,9 +7,10 @@
 #include <string_view>
 
 #include "base/error.hpp"
-#include "gateway/callers.hpp"
 #include "gateway/options.hpp"
+#include "gateway/tenancy.hpp"
 #include "http/connection.hpp"
+#include "ledger/journal.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
 
@@ -20,7 +21,8 @@ class model_list_cache;
 // What one reactor's endpoints share. Built by app; everything referenced outlives every request.
 struct service {
     const gateway::options& options;
-    const caller_table& callers;
+    tenancy& who;
+    ledger::lane& journal;
     upstream::client& upstream;
     telemetry::lane& lane;
     telemetry::hub& log;
@@ -38,6 +40,9 @@ struct exchange {
     bool http_1_0 = false;      // no chunked coding downstream
     bool answered = false;      // a final status was written, whole or in part
     http::body_reservation reservation{};
+    std::shared_ptr<const governance::caller> caller{};  // set once the request is authenticated
+    std::string limit_headers{};                         // the caller's own rate limits, for the answer
+    std::string refused_because{};                       // the sentence of our own error, for the ledger
 
     std::uint64_t elapsed_us() const { return static_cast<std::uint64_t>(net::monotonic_us() - began_us); }
 };
@@ -46,6 +51,9 @@ struct exchange {
 // hop-by-hop fields, host, content-length, expect, accept-encoding (identity) and the credential. Made at once, because
 // the head is gone after the first wait.
 std::string upstream_head(const http::request_head& head, upstream::client& upstream);
+
+// Milliseconds since 1970 at which the request began; the rules of keys, prices and budgets are those of this moment.
+std::int64_t began_at_ms(const exchange& x);
 
 // Answers with one of our own errors in Anthropic's envelope, or notes it when an answer has begun or nobody listens.
 net::task<void> refuse(exchange& x, base::error why);

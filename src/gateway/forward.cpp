@@ -24,7 +24,7 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
                                  upstream::reuse pooled) {
     const upstream::options& waits = s.upstream.settings();
     const auto nothing = [](base::error why) {
-        return relay_outcome{.failure = std::move(why), .reached_client = false, .error_json = {}};
+        return relay_outcome{.failure = std::move(why), .reached_client = false};
     };
     ++x.record.attempts;
     auto connected =
@@ -33,19 +33,41 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
 
     auto sent = co_await call.send(what.head, what.body);
     if (!sent) co_return nothing(std::move(sent.error()));
+    const auto after_sending = [](relay_outcome outcome, int status) {
+        outcome.sent = true;
+        outcome.upstream_status = status;
+        return outcome;
+    };
     const std::int64_t sent_us = net::monotonic_us();
     if (x.record.overhead_us == 0) x.record.overhead_us = static_cast<std::uint64_t>(sent_us - x.ready_us);
 
-    const auto head =
+    auto head =
         co_await call.read_head(x.head_method, what.head_at_most.count() > 0 ? what.head_at_most : waits.head_timeout);
-    if (!head) co_return nothing(head.error());
+    if (!head && head.error().kind == errc::client_left && what.metered && s.options.leave_drain.count() > 0) {
+        // Nobody listens any more; the answer is read for what it costs.
+        call.forget_downstream();
+        const base::error left = head.error();
+        head = co_await call.read_head(x.head_method, s.options.leave_drain);
+        if (!head) co_return after_sending(nothing(left), 0);
+        const int late_status = (*head)->status;
+        if (late_status == 200 && !is_event_stream(**head)) {
+            anthropic::json_meter meter;
+            co_await count_rest(x, s, call, meter);
+            meter.finish();
+            x.record.answer = meter.result();
+        }
+        co_return after_sending(nothing(left), late_status);
+    }
+    if (!head) co_return after_sending(nothing(head.error()), 0);
+    const int status = (*head)->status;
     x.record.upstream_head_us = x.elapsed_us();
     if (what.unavailable_is_failure && (*head)->status >= 500) {
-        co_return nothing({errc::upstream_unavailable, fmt::format("The upstream answered {}.", (*head)->status)});
+        co_return nothing({errc::upstream_unavailable, fmt::format("The upstream answered {}.", status)});
     }
 
     if (what.metered && (*head)->status == 200 && is_event_stream(**head)) {
-        co_return co_await relay_stream(x, s, call, **head, what.release_body);
+        auto streamed = co_await relay_stream(x, s, call, **head, what.release_body);
+        co_return after_sending(std::move(streamed), status);
     }
     anthropic::json_meter meter;
     plain_options how;
@@ -54,7 +76,7 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     if ((*head)->status == 200) how.rewrite = what.rewrite;
     auto outcome = co_await relay_plain(x, s, call, **head, how);
     if (what.metered) x.record.answer = meter.result();
-    co_return outcome;
+    co_return after_sending(std::move(outcome), status);
 }
 
 }  // namespace
@@ -69,11 +91,18 @@ net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what) {
     for (std::uint32_t number = 1;; ++number) {
         upstream::attempt last{.number = number, .stream = what.wants_stream};
         relay_outcome outcome;
+        if (what.observer && !what.observer->begin(number)) {
+            co_return forward_outcome{
+                base::error{errc::ledger_full, "The journal of the ledger is full (CLAUDE_PROXY_JOURNAL_BYTES_MAX).",
+                            std::chrono::seconds(5)},
+                {}};
+        }
         {
             upstream::call call(s.upstream, x.client.timer(), &x.client.stream());
             outcome = co_await attempt(x, s, what, call, pooled);
             last.stale = call.stale();
         }
+        if (what.observer) what.observer->end(outcome);
         if (!outcome.failure) co_return forward_outcome{};
         last.failure = outcome.failure->kind;
         last.reached_client = outcome.reached_client;

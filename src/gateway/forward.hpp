@@ -10,6 +10,16 @@
 
 namespace gateway {
 
+// Hears of each attempt: the account of the request (accounting.hpp).
+class attempt_observer {
+public:
+    virtual ~attempt_observer() = default;
+    // An attempt is about to be made, counted from 1. False: it must not be (ledger_full).
+    virtual bool begin(std::uint32_t number) = 0;
+    // It is over; x.record.answer has what was metered.
+    virtual void end(const relay_outcome& how) = 0;
+};
+
 // What is sent, and what is expected back.
 struct forwarding {
     std::string head;         // from upstream_head(); framing and the blank line are added here
@@ -23,6 +33,7 @@ struct forwarding {
     bool unavailable_is_failure = false;          // a status of 500 or more is not relayed: the caller has better
     milliseconds connect_at_most{0};              // 0: the upstream's own settings
     milliseconds head_at_most{0};
+    attempt_observer* observer = nullptr;
 };
 
 // Runs attempts until one answers or none may follow. Returns the failure when nothing was written to the client: the

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "anthropic/error_body.hpp"
+#include "gateway/authentication.hpp"
 #include "gateway/routes.hpp"
 
 namespace gateway {
@@ -13,30 +14,6 @@ namespace {
 
 constexpr std::size_t logged_path_bytes_max = 256;
 constexpr std::size_t logged_agent_bytes_max = 128;
-
-// The key in `x-api-key` or `authorization: Bearer`; clients may send both, and either may be the valid one.
-base::result<const caller*> authenticate(const http::request_head& head, const caller_table& callers) {
-    bool any = false;
-    for (const auto& entry : head.headers) {
-        std::string_view presented;
-        if (entry.id == http::field::x_api_key) {
-            presented = entry.value;
-        } else if (entry.id == http::field::authorization) {
-            constexpr std::size_t scheme_bytes = 7;
-            if (entry.value.size() <= scheme_bytes ||
-                !http::equals_lower(entry.value.substr(0, scheme_bytes), "bearer "))
-                continue;
-            presented = entry.value.substr(scheme_bytes);
-            while (presented.starts_with(' ')) presented.remove_prefix(1);
-        }
-        if (presented.empty()) continue;
-        any = true;
-        if (const caller* who = callers.find(presented)) return who;
-    }
-    if (any) return base::fail(errc::credential_invalid, "The API key is not known to this gateway.");
-    return base::fail(errc::credential_missing,
-                      "Send a key of this gateway as `x-api-key` or `authorization: Bearer`.");
-}
 
 exchange begin(http::connection& client) {
     exchange x{.client = client};
@@ -79,7 +56,8 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
     record(x);
 }
 
-net::task<void> front::run(exchange& x, const http::request_head& head) {
+net::task<void> front::run(exchange& x, http::request_head& head) {
+    std::string kept_head;  // where `head` points to when the authentication had to wait
     auto path = normal_path(head.path);
     if (!path) {
         co_await gateway::refuse(
@@ -97,13 +75,16 @@ net::task<void> front::run(exchange& x, const http::request_head& head) {
     }
     x.record.route = found.row->label;
     if (found.row->authenticated) {
-        const auto who = authenticate(head, parts_.callers);
-        if (!who) {
-            co_await gateway::refuse(x, who.error());
+        const auto known = co_await authenticate(x, parts_, head, kept_head);
+        if (!known) {
+            co_await gateway::refuse(x, known.error());
             co_return;
         }
-        x.record.caller = (*who)->id;
-        x.record.team = (*who)->team;
+        if (!x.caller->may_use_route(found.row->label)) {
+            co_await gateway::refuse(
+                x, {errc::permission_denied, fmt::format("The key's scopes do not include `{}`.", found.row->label)});
+            co_return;
+        }
     }
     co_await found.row->run(x, parts_, head);
 }
@@ -111,6 +92,17 @@ net::task<void> front::run(exchange& x, const http::request_head& head) {
 void front::record(exchange& x) {
     x.record.total_us = x.elapsed_us();
     if (x.record.bytes_in == 0) x.record.bytes_in = x.client.body_bytes();
+    // Whom we refused and why can be asked for later; strangers and those who left cannot fill the ledger with it.
+    if (x.caller && x.record.attempts == 0 && !x.record.reason.empty() && x.record.status != 499) {
+        parts_.journal.refuse({.request_id = x.record.request_id,
+                               .at_ms = began_at_ms(x),
+                               .team_id = x.caller->team_id,
+                               .key_id = x.caller->key_id,
+                               .model = x.record.model,
+                               .status = x.record.status,
+                               .reason = x.record.reason,
+                               .detail = x.refused_because});
+    }
     parts_.lane.record(std::move(x.record));
 }
 

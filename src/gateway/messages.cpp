@@ -2,6 +2,8 @@
 #include <optional>
 
 #include "anthropic/request_view.hpp"
+#include "gateway/accounting.hpp"
+#include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
 
 namespace gateway {
@@ -36,7 +38,23 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
     x.record.model = view->model.substr(0, 128);
     x.record.stream = what.metered && view->stream;
 
-    // 3. Forward, relay and meter. Once no other attempt can follow, the body's memory and its place are given back.
+    // 3. May they? Model, rate limits, budget. What is held goes back, and what was spent is settled, with `admitted`.
+    admission admitted(x);
+    std::optional<accounting> account;
+    if (what.metered) {
+        const auto may = co_await admit(x, s, *view, *body, admitted);
+        if (!may) {
+            co_await refuse(x, may.error());
+            co_return;
+        }
+        account.emplace(x, s, *view, admitted);
+        next.observer = &*account;
+    } else if (!x.caller->may_use_model(view->model)) {
+        co_await refuse(x, model_refusal(view->model));
+        co_return;
+    }
+
+    // 4. Forward, relay and meter. Once no other attempt can follow, the body's memory and its place are given back.
     next.body = *body;
     next.has_body = true;
     next.metered = what.metered;
@@ -50,7 +68,7 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
     };
     auto outcome = co_await forward(x, s, next);
 
-    // 4. What nobody answered yet is answered here; the frame settles and records.
+    // 5. What nobody answered yet is answered here; the frame records.
     co_await answer_failure(x, outcome);
 }
 

@@ -15,7 +15,9 @@ namespace gateway {
 struct relay_outcome {
     std::optional<base::error> failure;  // empty: the answer is complete
     bool reached_client = false;         // bytes were written: too late for another status or another attempt
-    std::string error_json;              // upstream_error_event before content: the event's data
+    std::string error_json{};            // upstream_error_event before content: the event's data
+    bool sent = false;                   // the request went out whole: it may be billed
+    int upstream_status = 0;             // 0: no head came
 };
 
 // A stream of server-sent events. Complete events go out per upstream read, bytes unchanged.
@@ -35,6 +37,10 @@ struct plain_options {
     // Changes the whole body of a held answer; not called for longer ones.
     std::function<void(std::string& body)> rewrite{};
 };
+
+// The client has left: reads the rest of a metered JSON answer, at most for `leave_drain`, so that its tokens are
+// known.
+net::task<void> count_rest(exchange& x, service& s, upstream::call& call, anthropic::json_meter& meter);
 
 // Any other answer: JSON, files, results, errors.
 net::task<relay_outcome> relay_plain(exchange& x, service& s, upstream::call& call, const http::response_head& head,

@@ -75,11 +75,17 @@ void append_audit(database::connection& on, audit_entry entry) {
     entry.seq = head->seq + 1;
     entry.previous_hash = head->hash;
     entry.hash = hash_of(entry);
+    try {
     on.execute(
         "INSERT INTO claude_proxy.audit (seq, at, actor, role, action, target, details, previous_hash, hash) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         {entry.seq, entry.at, entry.actor, entry.role, entry.action, entry.target, entry.details, entry.previous_hash,
          entry.hash});
+    } catch (const database::failure& failed) {
+        if (failed.kind != database::failure_kind::conflict) throw;
+        throw database::failure(database::failure_kind::invalid,
+                                fmt::format("somebody else wrote entry {} of the audit log", entry.seq));
+    }
     on.execute(
         "INSERT INTO claude_proxy.state (name, value) VALUES ('audit_head', $1) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -123,7 +129,7 @@ audit_verdict verify_audit_chain(database::connection& on) {
     if (!head_seen) {
         verdict.broken_at = before.seq + 1;
         verdict.why = fmt::format("entries up to {} are missing at the end", head->seq);
-    } else if (!head && verdict.entries > 0) {
+    } else if (!head && verdict.entries > 0 && !read_head(on)) {
         verdict.broken_at = before.seq;
         verdict.why = "the record of the last entry is missing";
     }

@@ -4,11 +4,17 @@
 
 namespace governance {
 
+void budget_account::take(pico_dollars amount) {
+    used_.fetch_add(amount);
+    holds_.fetch_add(1, std::memory_order_relaxed);
+}
+
 bool budget_account::try_take(pico_dollars amount, time_ms now) {
     const pico_dollars used = used_.fetch_add(amount) + amount;
     const pico_dollars lease = lease_.load();
     if (used <= lease && now < valid_until_.load(std::memory_order_relaxed)) {
         if (lease - used < low_.load(std::memory_order_relaxed)) wish();
+        holds_.fetch_add(1, std::memory_order_relaxed);
         return true;
     }
     used_.fetch_sub(amount);
@@ -25,12 +31,10 @@ void budget_account::wish() {
 }
 
 bool budget_account::hold_now(pico_dollars amount, time_ms now) {
-    if (!hard_.load(std::memory_order_relaxed)) {
-        used_.fetch_add(amount);
-        return true;
-    }
     // Who comes while others wait stands in line: else small requests could keep a large one out for ever.
-    return waiting_.load() == 0 && try_take(amount, now);
+    if (hard_.load(std::memory_order_relaxed)) return waiting_.load() == 0 && try_take(amount, now);
+    take(amount);
+    return true;
 }
 
 verdict budget_account::hold_later(pico_dollars amount, time_ms now, const std::shared_ptr<budget_waiter>& later) {
@@ -61,7 +65,7 @@ void budget_account::serve_queue(time_ms now) {
         if (impossible(first->amount)) {
             first->outcome = verdict::never;
         } else if (!hard_.load(std::memory_order_relaxed)) {
-            used_.fetch_add(first->amount);
+            take(first->amount);
             first->outcome = verdict::held;
         } else if (try_take(first->amount, now)) {
             first->outcome = verdict::held;
@@ -94,6 +98,7 @@ bool budget_account::leave(const std::shared_ptr<budget_waiter>& waiter, time_ms
 }
 
 void budget_account::settle(pico_dollars held, pico_dollars cost, time_ms now) {
+    holds_.fetch_sub(1, std::memory_order_relaxed);
     unreported_.fetch_add(cost);
     used_.fetch_add(cost - held);
     if (waiting_.load() == 0) return;
@@ -151,6 +156,7 @@ budget_view budget_account::view() const {
     made.wanted = wanted_;
     made.wanted_first = queue_.empty() ? 0 : queue_.front()->amount;
     made.waiting = waiting_.load();
+    made.holds = holds_.load();
     made.hard = hard_.load();
     made.known = known_;
     return made;
@@ -184,7 +190,9 @@ budget budget_book::what() const {
 
 void budget_book::set(const budget& what) {
     const std::lock_guard lock(mutex_);
+    const bool changed = what.limit_pico != what_.limit_pico || what.hard != what_.hard;
     what_ = what;
+    if (budget_account* const now = current_.load(); changed && now != nullptr) now->look_again();
 }
 
 std::shared_ptr<budget_book> budget_registry::book_for(const budget& what) {
@@ -228,6 +236,18 @@ budget_claim::budget_claim(std::span<const std::shared_ptr<budget_book>> budgets
 
 budget_claim::~budget_claim() {
     if (!accounts_.empty()) give_up(now_);
+}
+
+budget_claim& budget_claim::operator=(budget_claim&& other) {
+    if (this == &other) return *this;
+    if (!accounts_.empty()) give_up(now_);
+    accounts_ = std::move(other.accounts_);
+    amount_ = other.amount_;
+    now_ = other.now_;
+    held_ = other.held_;
+    waiter_ = std::move(other.waiter_);
+    stuck_ = other.stuck_;
+    return *this;
 }
 
 verdict budget_claim::advance(time_ms now, const std::function<void()>& decided) {

@@ -58,6 +58,7 @@ struct budget_view {
     pico_dollars wanted = 0;      // sum of what waits
     pico_dollars wanted_first = 0;
     std::uint32_t waiting = 0;
+    std::int64_t holds = 0;  // requests that hold
     bool hard = true;
     bool known = false;  // the database was asked at least once
 };
@@ -110,10 +111,13 @@ public:
     budget_view view() const;
     // Set when the account needs the keeper before its next round; cleared by the read.
     bool take_wish() { return wish_.exchange(false); }
+    // The budget was changed: the keeper should look.
+    void look_again() { wish(); }
     bool wishes() const { return wish_.load(std::memory_order_relaxed); }
     std::function<void()> on_wish;  // set once, before use; any thread
 
 private:
+    void take(pico_dollars amount);
     bool try_take(pico_dollars amount, time_ms now);
     bool impossible(pico_dollars amount) const;
     void serve_queue(time_ms now);
@@ -126,6 +130,7 @@ private:
     std::atomic<pico_dollars> used_{0};  // held + unreported
     std::atomic<pico_dollars> unreported_{0};
     std::atomic<pico_dollars> acknowledged_{0};
+    std::atomic<std::int64_t> holds_{0};
     std::atomic<time_ms> valid_until_{0};
     std::atomic<std::uint32_t> waiting_{0};
     std::atomic<bool> hard_{true};
@@ -147,7 +152,7 @@ public:
 
     budget_account& account_at(time_ms now);
     budget what() const;
-    void set(const budget& what);
+    void set(const budget& what);  // a changed limit is asked of the database at once
 
 private:
     budget_registry& owner_;
@@ -184,7 +189,7 @@ public:
     budget_claim() = default;
     budget_claim(std::span<const std::shared_ptr<budget_book>> budgets, pico_dollars amount, time_ms now);
     budget_claim(budget_claim&&) = default;
-    budget_claim& operator=(budget_claim&&) = delete;
+    budget_claim& operator=(budget_claim&& other);
     ~budget_claim();
 
     // Goes on from where it stands. waiting: call again after `decided` was called (set anew at every call).

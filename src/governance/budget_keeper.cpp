@@ -58,6 +58,7 @@ struct budget_keeper::state {
     std::chrono::milliseconds round(bool everything);
     void run();
     void give_back();
+    void end();
 };
 
 // The plan is made and carried out in one transaction. Lease that is given back is taken from the account first, lease
@@ -220,15 +221,20 @@ budget_keeper::budget_keeper(std::unique_ptr<database::connection> on, budget_re
                        .settings = settings,
                        .hooks = std::move(hooks)}) {}
 
-budget_keeper::~budget_keeper() {
-    if (state_->thread.joinable()) {
-        {
-            const std::lock_guard lock(state_->mutex);
-            state_->stopping = true;
-        }
-        state_->changed.notify_all();
-        state_->thread.join();
+budget_keeper::~budget_keeper() { state_->end(); }
+
+void budget_keeper::state::end() {
+    if (!thread.joinable()) return;
+    {
+        const std::lock_guard lock(mutex);
+        stopping = true;
     }
+    changed.notify_all();
+    thread.join();
+}
+
+void budget_keeper::stop() {
+    state_->end();
     state_->give_back();
 }
 

@@ -36,11 +36,12 @@ class budget_keeper {
 public:
     budget_keeper(std::unique_ptr<database::connection> on, budget_registry& accounts, std::string replica,
                   const options& settings, budget_keeper_hooks hooks);
-    ~budget_keeper();  // gives the leases back, if the database can be reached
+    ~budget_keeper();  // ends the thread; leases expire by themselves
     budget_keeper(const budget_keeper&) = delete;
     budget_keeper& operator=(const budget_keeper&) = delete;
 
     void start();
+    void stop();  // gives the leases back, if the database can be reached
     void wake();
 
     // One round over all accounts, on the calling thread, instead of `start`: for tests. Throws database::failure.

@@ -1,7 +1,6 @@
 #include "governance/change.hpp"
 
-#include <algorithm>
-
+#include "anthropic/json_text.hpp"
 #include "governance/audit.hpp"
 #include "governance/validation.hpp"
 
@@ -12,7 +11,7 @@ constexpr std::size_t actor_bytes_max = 256;
 
 // The name of whoever asks comes from outside (a user's name of the system): it must not make the entry unwritable.
 std::string printable(std::string_view name) {
-    std::string text(name.substr(0, actor_bytes_max));
+    std::string text(anthropic::utf8_prefix(name, actor_bytes_max));
     const bool plain = is_utf8(text);
     for (char& c : text) {
         const auto byte = static_cast<unsigned char>(c);

@@ -1,6 +1,7 @@
 #include "governance/validation.hpp"
 
 #include <fmt/format.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -31,10 +32,10 @@ std::unexpected<base::error> wrong(std::string sentence) {
 }
 
 bool is_one_of(char c, std::string_view others) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || others.find(c) != others.npos;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || others.find(c) != others.npos;
 }
 
-bool is_tag_character(char c) { return (c >= 'A' && c <= 'Z') || is_one_of(c, "._:/=-"); }
+bool is_tag_character(char c) { return is_one_of(c, "._:/=-"); }
 
 }  // namespace
 
@@ -43,32 +44,11 @@ bool is_team_name(std::string_view text) {
            std::ranges::all_of(text, [](char c) { return is_one_of(c, "-_."); }) && !is_id("team_", text);
 }
 
-bool is_utf8(std::string_view text) {
-    for (std::size_t i = 0; i < text.size();) {
-        const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
-        const unsigned char lead = byte(i);
-        const std::size_t size = lead < 0x80   ? 1
-                                 : lead < 0xC2 ? 0
-                                 : lead < 0xE0 ? 2
-                                 : lead < 0xF0 ? 3
-                                 : lead < 0xF5 ? 4
-                                               : 0;
-        if (size == 0 || text.size() - i < size) return false;
-        for (std::size_t k = 1; k < size; ++k)
-            if ((byte(i + k) & 0xC0) != 0x80) return false;
-        // Longer forms than needed, halves of surrogate pairs, and what is past the last character.
-        if (lead == 0xE0 && byte(i + 1) < 0xA0) return false;
-        if (lead == 0xED && byte(i + 1) > 0x9F) return false;
-        if (lead == 0xF0 && byte(i + 1) < 0x90) return false;
-        if (lead == 0xF4 && byte(i + 1) > 0x8F) return false;
-        i += size;
-    }
-    return true;
-}
+bool is_utf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
 
 verdict check_team_name(std::string_view name) {
     if (is_team_name(name)) return {};
-    return wrong("name: write 1 to 64 lower case letters, digits, '-', '_' or '.', not in the shape of a team's id");
+    return wrong("name: write 1 to 64 letters, digits, '-', '_' or '.', not in the shape of a team's id");
 }
 
 verdict check_text(std::string_view field, std::string_view text, std::size_t bytes_max) {

@@ -47,4 +47,38 @@ public:
     virtual std::uint32_t open_attempts() const = 0;  // any thread
 };
 
+class journal {
+public:
+    // Makes the folder; throws std::system_error.
+    explicit journal(const options& settings);
+    // When the reactors are gone. Removes the folder when nothing is open and everything has reached the database; else
+    // the next process adopts it.
+    ~journal();
+    journal(const journal&) = delete;
+    journal& operator=(const journal&) = delete;
+
+    const std::string& replica() const;  // "rep_" and 24 characters: this process
+    lane& add_lane();                    // one per reactor, before it runs; throws std::system_error
+
+    // Any thread.
+    std::uint64_t bytes() const;   // of its files
+    std::uint64_t unread() const;  // records that have not reached the database
+    std::uint32_t open_attempts() const;
+    std::uint64_t refusals_dropped() const;
+    std::uint64_t damaged() const;  // places of the journal that made no sense: memory gone bad
+    void prepare();                 // makes the files that the lanes need next
+    void sync();                    // flushes to the disk what is not in the database; throws std::system_error
+
+    // The writer's thread. Appends records that were not taken yet, at most `max`, lanes in turn. Their memory stays
+    // until `accept`, which says that all that was taken is in the database, or `rewind`, which says that it is not: it
+    // will be taken again.
+    std::size_t take(std::vector<const std::byte*>& into, std::size_t max);
+    void accept();
+    void rewind();
+
+private:
+    struct state;
+    std::unique_ptr<state> state_;
+};
+
 }  // namespace ledger

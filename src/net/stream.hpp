@@ -53,6 +53,9 @@ public:
     // Waits for a connect that is in progress to end either way.
     wait_op connected(timer& clock, stream* watched = nullptr);
 
+    // Waits for something else (net::signal), and ends when the peer leaves.
+    wait_op until(io_slot& signal, timer& clock) { return {&signal, true, false, &slot_, clock}; }
+
     bool hung_up() const { return slot_.hangup; }       // the peer closed its side; bytes may still be unread
     bool has_unread() const { return slot_.readable; }  // something arrived that nobody read
     // Something for `read` has arrived: bytes, an end or an error. With TLS a record that is none of these (a session

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <map>
 #include <span>
+#include <sstream>
 
 namespace pricing {
 namespace {
@@ -19,6 +21,28 @@ constexpr std::uint64_t tokens_max = 1'000'000'000;  // of any limit in the tabl
 constexpr base::pico_dollars pico_per_dollar_a_million = 1'000'000;
 
 constexpr std::string_view class_names[] = {"input", "cache_write_5m", "cache_write_1h", "cache_read", "output"};
+
+// Takes no notice of what is read.
+class deaf_handler final : public YAML::EventHandler {
+    void OnDocumentStart(const YAML::Mark&) override {}
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+    void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnMapEnd() override {}
+};
+
+// Whether anything stands behind the first document: another one, or what belongs to none, as a stray bracket.
+// YAML::Load passes over it in silence, and YAML::LoadAll never comes back from a stray bracket or comma.
+bool goes_on_after_the_first_document(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    deaf_handler nobody;
+    return parser.HandleNextDocument(nobody) && parser.HandleNextDocument(nobody);
+}
 
 using members_map = std::map<std::string, YAML::Node, std::less<>>;
 
@@ -53,10 +77,13 @@ public:
             return nothing(1, fmt::format("the document is longer than {} bytes", document_bytes_max));
         }
         try {
-            const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-            if (documents.empty() || documents.front().IsNull()) return price_document();  // nothing but comments
-            if (documents.size() == 1) return read_root(documents.front());
-            return nothing(1, fmt::format("must be one YAML document, not {}", documents.size()));
+            const std::string whole(text);
+            if (goes_on_after_the_first_document(whole)) {
+                return nothing(1, "must be one YAML document, with nothing after it");
+            }
+            const auto root = YAML::Load(whole);
+            if (!root.IsDefined() || root.IsNull()) return price_document();  // nothing but comments
+            return read_root(root);
         } catch (const YAML::Exception& problem) {
             return nothing(problem.mark.is_null() ? 1 : problem.mark.line + 1,
                            fmt::format("is not YAML: {}", problem.msg));

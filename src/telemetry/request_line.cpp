@@ -112,6 +112,7 @@ void append_json(std::string& out, const request_record& finished) {
     line.text("reason", finished.reason);
     line.boolean("stream", finished.stream);
     append_usage(line, finished.answer);
+    if (finished.cost_pico > 0) line.number("cost_pico", static_cast<std::uint64_t>(finished.cost_pico));
     line.number_unless_zero("attempts", finished.attempts);
     line.number("bytes_in", finished.bytes_in);
     line.number("bytes_out", finished.bytes_out);

@@ -1,6 +1,7 @@
 // Texts made to break out of SQL, in every place where an administrator can write text, over every database.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "governance/directory.hpp"
@@ -87,7 +88,7 @@ protected:
         }
     }
 };
-RUN_OVER_EVERY_DATABASE(injection_contract);
+RUN_ON_EVERY_DATABASE(injection_contract);
 
 TEST(injection_corpus, is_there_and_large) {
     const auto texts = corpus();

@@ -1,0 +1,139 @@
+#include "gateway/accounting.hpp"
+
+#include <algorithm>
+
+namespace gateway {
+namespace {
+
+constexpr std::uint64_t characters_per_token = 4;  // of output that was seen and not counted (docs/protocol.md, prices)
+
+}  // namespace
+
+bill bill_of(const pricing::price_table& prices, const anthropic::metered& seen, const bill_facts& how,
+             const pricing::answer_facts& asked, const pricing::bound& bound, std::uint64_t body_bytes) {
+    using anthropic::answer_state;
+    bill made;
+    made.usage = seen.counts;
+    const auto price = [&](const anthropic::usage& usage) { return prices.cost_of(usage, seen.model, asked); };
+    // A request that failed is not billed, and neither is a stream that began with an error.
+    if (!how.sent || how.error_before_content || (how.answered && how.status >= 400)) {
+        made.usage = {};
+        return made;
+    }
+    if (seen.state == answer_state::complete) {  // whether or not the client took it all
+        made.result = ledger::outcome::complete;
+        // A refusal before any output shows tokens, but they are not billed.
+        if (seen.stop_reason == "refusal" && seen.events > 0 && seen.content_bytes == 0) return made;
+        const auto cost = price(made.usage);
+        made.cost = made.low = made.high = cost.amount;
+        made.unknown_model = cost.unknown_model;
+        return made;
+    }
+    made.result = ledger::outcome::estimated;
+    if (seen.state == answer_state::partial) {
+        made.low = price(made.usage).amount;
+        auto& output = made.usage.tokens.output_tokens;
+        const std::uint64_t counted = output;
+        output = std::max(output, seen.text_bytes / characters_per_token);
+        const auto cost = price(made.usage);
+        made.cost = cost.amount;
+        made.unknown_model = cost.unknown_model;
+        anthropic::usage most = made.usage;
+        most.tokens.output_tokens = std::max({output, counted, bound.output_tokens});
+        made.high = std::max(made.cost, price(most).amount);
+        return made;
+    }
+    // Sent, and nothing is known of the answer: the upstream may have worked for nothing, or for the whole of it.
+    anthropic::usage least;
+    least.tokens.input_tokens = body_bytes / characters_per_token;
+    const auto cost = price(least);
+    made.cost = cost.amount;
+    made.unknown_model = cost.unknown_model;
+    made.high = std::max(bound.cost, made.cost);
+    return made;
+}
+
+accounting::accounting(exchange& x, service& s, const anthropic::request_view& view, admission& admitted)
+    : x_(x), s_(s), view_(view), admitted_(admitted) {
+    row_.request_id = x.record.request_id;
+    row_.team_id = x.caller->team_id;
+    row_.key_id = x.caller->key_id;
+    row_.tags = x.caller->tags;
+    row_.subject = x.caller->subject.empty() ? std::string_view(view.user_id) : std::string_view(x.caller->subject);
+    row_.model_asked = view.model;
+    row_.model = view.model;
+    row_.route = x.record.route;
+    row_.price_table = s.who.prices.id();
+    row_.hold = admitted.bound.cost;
+    row_.cost_high = admitted.bound.cost;
+    row_.user_agent = x.record.user_agent;
+}
+
+accounting::~accounting() {
+    if (slot_ == ledger::lane::no_slot) return;
+    relay_outcome abandoned;
+    abandoned.failure = base::error{base::errc::shutting_down};
+    abandoned.sent = true;
+    finish(abandoned);
+}
+
+bool accounting::begin(std::uint32_t number) {
+    row_.number = number;
+    row_.started_ms = began_at_ms(x_) + static_cast<std::int64_t>(x_.elapsed_us() / 1000);
+    row_.stream = view_.stream;
+    x_.record.answer = {};
+    x_.record.upstream_request_id.clear();
+    slot_ = s_.journal.open(row_);
+    return slot_ != ledger::lane::no_slot;
+}
+
+void accounting::end(const relay_outcome& how) { finish(how); }
+
+void accounting::finish(const relay_outcome& how) {
+    const anthropic::metered& seen = x_.record.answer;
+    const bill_facts facts{.answered = how.upstream_status != 0,
+                           .status = how.upstream_status,
+                           .sent = how.sent,
+                           .error_before_content = !how.error_json.empty()};
+    const pricing::answer_facts asked{.at_ms = admitted_.facts.at_ms,
+                                      .model_asked = view_.model,
+                                      .one_hour_writes = admitted_.facts.one_hour_writes,
+                                      .us_only = admitted_.facts.us_only,
+                                      .batch = false};
+    bill made = bill_of(s_.who.prices, seen, facts, asked, admitted_.bound, admitted_.facts.body_bytes);
+
+    row_.finished_ms = began_at_ms(x_) + static_cast<std::int64_t>(x_.elapsed_us() / 1000);
+    row_.model = seen.model.empty() ? std::string_view(view_.model) : std::string_view(seen.model);
+    row_.status = how.upstream_status;
+    row_.result = made.result;
+    row_.reason = how.failure ? base::facts_of(how.failure->kind).reason : std::string_view();
+    row_.unknown_model = made.unknown_model;
+    row_.cost = made.cost;
+    row_.cost_low = made.low;
+    row_.cost_high = made.high;
+    row_.upstream_request_id = x_.record.upstream_request_id;
+    row_.message_id = seen.message_id;
+    row_.stop_reason = seen.stop_reason;
+    row_.bytes_in = x_.record.bytes_in;
+    row_.bytes_out = x_.record.bytes_out;
+    row_.overhead_us = x_.record.overhead_us;
+    row_.total_us = x_.elapsed_us();
+
+    admitted_.cost = base::add_saturated(admitted_.cost, made.cost);
+    const auto& tokens = made.usage.tokens;
+    if (made.result == ledger::outcome::complete || seen.state != anthropic::answer_state::none) {
+        admitted_.input_used = static_cast<std::int64_t>(tokens.input_tokens + tokens.cache_creation_input_tokens);
+        admitted_.output_used = static_cast<std::int64_t>(tokens.output_tokens);
+    } else if (made.result == ledger::outcome::failed) {
+        admitted_.input_used = 0;
+    }
+    x_.record.cost_pico = admitted_.cost;
+    row_.usage = std::move(made.usage);
+
+    std::array<std::uint32_t, ledger::accounts_max> accounts;
+    const std::size_t held = admitted_.budgets.account_numbers(accounts);
+    s_.journal.finish(slot_, row_, std::span(accounts).first(held));
+    slot_ = ledger::lane::no_slot;
+}
+
+}  // namespace gateway

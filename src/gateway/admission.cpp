@@ -1,0 +1,202 @@
+#include "gateway/admission.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "anthropic/content_features.hpp"
+#include "base/time_text.hpp"
+#include "governance/rate_limit_headers.hpp"
+#include "net/signal.hpp"
+
+namespace gateway {
+namespace {
+
+using base::errc;
+using base::fail;
+using governance::verdict;
+
+constexpr std::int64_t bytes_per_token_estimate = 4;  // as Anthropic's own gateway counts; corrected by the answer
+
+pricing::request_facts facts_of(const anthropic::request_view& view, std::string_view body, std::int64_t now) {
+    const anthropic::content_features found = anthropic::read_features(body);
+    pricing::request_facts facts;
+    facts.at_ms = now;
+    facts.body_bytes = body.size();
+    facts.images = found.images;
+    facts.max_tokens = view.max_tokens;
+    facts.has_max_tokens = view.has_max_tokens;
+    facts.cache_writes = found.cache_control;
+    facts.one_hour_writes = found.one_hour;
+    facts.tools = view.has_tools;
+    facts.unbounded_input = found.by_reference || found.pdf || found.server_tools || view.has_mcp || view.has_fallbacks;
+    facts.web_searches_max = found.web_searches;
+    facts.fast = view.fast;
+    facts.us_only = view.us_only;
+    facts.any_model = view.has_fallbacks || found.advisor;
+    facts.iterations_max = view.has_fallbacks || found.advisor ? 4 : found.server_tools ? 2 : 1;
+    return facts;
+}
+
+std::string_view whose(const exchange& x, governance::scope where) {
+    switch (where) {
+        case governance::scope::root:
+            return "this installation";
+        case governance::scope::team:
+            return x.caller->team_name;
+        case governance::scope::key:
+            return x.caller->key_name.empty() ? x.caller->key_id : x.caller->key_name;
+    }
+    return {};
+}
+
+// Says what would help: who is out of money, how much is missing, what makes this request dear, when there is more.
+base::error refusal_of(const exchange& x, const governance::budget_account& account, const pricing::bound& bound,
+                       verdict why, bool reachable) {
+    const auto& who = account.who();
+    const auto view = account.view();
+    const std::string name = fmt::format("The {} budget of {} {}", governance::name_of(who.every),
+                                         governance::name_of(who.where), whose(x, who.where));
+    if (why == verdict::crowded) {
+        return {errc::budget_contended, name + " has too many requests waiting (CLAUDE_PROXY_BUDGET_WAITERS_MAX).",
+                std::chrono::seconds(1)};
+    }
+    if (why == verdict::waiting && !reachable) {
+        return {errc::budget_unavailable,
+                name + " cannot be read: the database is away and the lease on the budget is used up.",
+                std::chrono::seconds(5)};
+    }
+    if (why == verdict::waiting) {
+        return {errc::budget_contended,
+                name + " is held by requests under way that did not settle within CLAUDE_PROXY_BUDGET_WAIT.",
+                std::chrono::seconds(1)};
+    }
+    std::string text =
+        fmt::format("{} does not cover this request: ${} of ${} are spent, and it may cost up to ${}", name,
+                    base::dollars_text(view.spent), base::dollars_text(view.limit), base::dollars_text(bound.cost));
+    if (bound.by_context_window) {
+        text += fmt::format(
+            " (its size is not known from its bytes, so the model's context window of {} tokens is assumed)",
+            bound.input_tokens);
+    } else {
+        text += fmt::format(" ({} input and {} output tokens at most; a lower max_tokens lowers it)",
+                            bound.input_tokens, bound.output_tokens);
+    }
+    std::chrono::seconds wait{0};
+    if (who.ends) {
+        text += fmt::format("; it resets at {}", base::time_text(*who.ends));
+        wait = std::chrono::seconds((std::max<std::int64_t>(*who.ends - began_at_ms(x), 0) + 999) / 1000);
+    }
+    return {errc::budget_exhausted, text + ".", wait};
+}
+
+base::error limit_refusal_of(exchange& x, const governance::refused_begin& refused, std::string_view model) {
+    using enum governance::limit_refusal::kind;
+    const auto found = std::ranges::find_if(x.caller->limits, [&](const governance::limit_in_force& each) {
+        return each.live.get() == refused.by &&
+               (each.model_class.empty() || governance::matches_pattern(each.model_class, model));
+    });
+    const governance::scope where = found->where;
+    base::error why{errc::requests_per_minute};
+    if (refused.why.what == input_tokens) why.kind = errc::input_tokens_per_minute;
+    if (refused.why.what == output_tokens) why.kind = errc::output_tokens_per_minute;
+    if (refused.why.what == concurrent) why.kind = errc::concurrent_requests;
+    why.detail = governance::refusal_sentence(refused.why, where, whose(x, where), found->model_class);
+    governance::append_retry_after(x.limit_headers, refused.why);
+    return why;
+}
+
+net::task<base::result<void>> hold(exchange& x, service& s, admission& into) {
+    net::signal decided(x.client.reactor());
+    governance::budget_claim& claim = into.budgets;
+    const std::int64_t began = began_at_ms(x);
+    const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
+    const auto wake = decided.notifier();
+    verdict outcome = claim.advance(now(), wake);
+    const std::int64_t deadline = x.client.reactor().now_ms() + s.who.rules.budget_wait.count();
+    while (outcome == verdict::waiting) {
+        x.client.timer().set(deadline);
+        const net::wake why = co_await decided.wait(x.client.timer(), &x.client.stream());
+        if (why == net::wake::hangup || why == net::wake::cancelled) {
+            claim.give_up(now());
+            co_return fail(why == net::wake::hangup ? errc::client_left : errc::shutting_down,
+                           why == net::wake::hangup ? "" : "The gateway is shutting down.");
+        }
+        outcome = claim.advance(now(), wake);
+        if (why == net::wake::timeout) break;
+    }
+    if (outcome == verdict::held) co_return base::result<void>();
+    auto why = refusal_of(x, *claim.refused_by(), into.bound, outcome, s.who.money.database_reachable());
+    claim.give_up(now());
+    co_return std::unexpected(std::move(why));
+}
+
+}  // namespace
+
+std::optional<base::error> unaccounted_refusal(const exchange& x) {
+    const auto hard =
+        std::ranges::find_if(x.caller->budgets, [](const auto& book) { return book && book->what().hard; });
+    if (hard == x.caller->budgets.end()) return std::nullopt;
+    const auto what = (*hard)->what();
+    return base::error{
+        errc::permission_denied,
+        fmt::format("What this route costs is not accounted for, and the {} budget of {} {} is hard: use "
+                    "/v1/messages, or a key without a hard budget.",
+                    governance::name_of(what.every), governance::name_of(what.where), whose(x, what.where))};
+}
+
+base::error model_refusal(std::string_view model) {
+    return {errc::model_not_allowed,
+            fmt::format("The key may not use the model {}; its team's or its own patterns do not cover it.",
+                        model.substr(0, 128))};
+}
+
+admission::~admission() {
+    const std::int64_t now_us = net::monotonic_us();
+    for (auto* const limit : limits_) limit->finish(input_estimate_, input_used, output_used, now_us);
+    budgets.settle(cost, began_at_ms(x_) + (now_us - x_.began_us) / 1000);
+}
+
+net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view, std::string_view body,
+                                    admission& into) {
+    const governance::caller& caller = *x.caller;
+    if (!caller.may_use_model(view.model)) {
+        co_return std::unexpected(model_refusal(view.model));
+    }
+
+    // Rate limits: all that apply, or none.
+    into.input_estimate_ = static_cast<std::int64_t>(body.size()) / bytes_per_token_estimate;
+    std::vector<governance::limiter*> limits;
+    for (const auto& each : caller.limits) {
+        if (each.live && (each.model_class.empty() || governance::matches_pattern(each.model_class, view.model)))
+            limits.push_back(each.live.get());
+    }
+    if (!limits.empty()) {
+        auto refused = governance::begin_all(limits, into.input_estimate_, net::monotonic_us());
+        const std::int64_t deadline = x.client.reactor().now_ms() + governance::pending_max.count();
+        while (refused && refused->why.pending) {
+            net::signal answered(x.client.reactor());
+            if (refused->by->when_answered(refused->why.ticket, answered.notifier())) {
+                x.client.timer().set(deadline);
+                const net::wake why = co_await answered.wait(x.client.timer(), &x.client.stream());
+                if (why == net::wake::hangup) co_return fail(errc::client_left);
+                if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");
+            }
+            const bool enough = x.client.reactor().now_ms() >= deadline;
+            refused = governance::begin_all(limits, into.input_estimate_, net::monotonic_us(),
+                                            enough ? governance::when_unsure::decide : governance::when_unsure::ask);
+        }
+        governance::append_rate_limit_headers(x.limit_headers, limits, net::monotonic_us(), began_at_ms(x));
+        if (refused) co_return std::unexpected(limit_refusal_of(x, *refused, view.model));
+        into.limits_ = std::move(limits);
+    }
+
+    // Budgets: what the request may cost at most is held until it is known what it did.
+    into.facts = facts_of(view, body, began_at_ms(x));
+    into.bound = s.who.prices.bound_of(view.model, into.facts);
+    if (caller.budgets.empty()) co_return base::result<void>();
+    into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
+    co_return co_await hold(x, s, into);
+}
+
+}  // namespace gateway

@@ -1,0 +1,48 @@
+// May they, now? Models, rate limits and budgets of a governed request, all in memory of this replica.
+#pragma once
+
+#include <vector>
+
+#include "anthropic/request_view.hpp"
+#include "gateway/exchange.hpp"
+
+namespace gateway {
+
+// What a request was let in with. It goes back when the request is over, whatever happened.
+class admission {
+public:
+    explicit admission(exchange& x) : x_(x) {}
+    ~admission();
+    admission(const admission&) = delete;
+    admission& operator=(const admission&) = delete;
+
+    pricing::request_facts facts;
+    pricing::bound bound;
+    governance::budget_claim budgets;
+
+    // What the attempts have cost together, and what the last of them used. Nothing: unknown, estimates stay.
+    base::pico_dollars cost = 0;
+    std::optional<std::int64_t> input_used;
+    std::int64_t output_used = 0;
+
+private:
+    friend net::task<base::result<void>> admit(exchange&, service&, const anthropic::request_view&, std::string_view,
+                                               admission&);
+    exchange& x_;
+    std::vector<governance::limiter*> limits_;  // begun
+    std::int64_t input_estimate_ = 0;
+};
+
+// Work that this gateway does not account for yet (batches, other /v1 routes that may cost money) is refused to callers
+// under a hard budget: it would spend past it. Nothing: it may pass.
+std::optional<base::error> unaccounted_refusal(const exchange& x);
+
+// The refusal of a model that the caller's patterns do not cover.
+base::error model_refusal(std::string_view model);
+
+// Errors: model_not_allowed, requests_per_minute and its like, concurrent_requests, budget_exhausted, budget_contended,
+// budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be asked.
+net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view, std::string_view body,
+                                    admission& into);
+
+}  // namespace gateway
