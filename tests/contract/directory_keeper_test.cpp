@@ -248,7 +248,7 @@ TEST_P(directory_contract, an_outage_keeps_what_was_known_and_is_told_once) {
     const auto look = [&] {
         std::promise<void> done;
         ASSERT_TRUE(keeper->refresh_soon([&] { done.set_value(); }));
-        done.get_future().wait();
+        ASSERT_EQ(done.get_future().wait_for(20s), std::future_status::ready);
     };
     look();
     *broken_ = true;
@@ -262,7 +262,7 @@ TEST_P(directory_contract, an_outage_keeps_what_was_known_and_is_told_once) {
     EXPECT_LT(last, now());
     EXPECT_EQ(find(*keeper->current(), key).what, finding::known);
     *broken_ = false;
-    recovered.get_future().wait();
+    ASSERT_EQ(recovered.get_future().wait_for(20s), std::future_status::ready);
     look();
     EXPECT_EQ(keeper->last_success_ms(), now());
     EXPECT_EQ(outages, 1);
