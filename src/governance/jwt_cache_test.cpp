@@ -93,7 +93,7 @@ TEST(jwt_cache, nine_tenths_of_its_places_hold_tokens_at_once) {
     for (std::uint64_t number = 0; number < 9'000; ++number) cache.put(digest_number(number), until(1'000));
     int found = 0;
     for (std::uint64_t number = 0; number < 9'000; ++number) found += cache.find(digest_number(number), 0) != nullptr;
-    EXPECT_GE(found, 8'990);
+    EXPECT_GE(found, 8'900);
 }
 
 TEST(jwt_cache, forgets_all_when_it_is_told) {
