@@ -51,8 +51,9 @@ enforcement::enforcement(const config::settings& settings, telemetry::hub& hub)
                     {{"what", why}, {"effect", "leases are used up, then requests under a hard budget wait"}});
         }
     };
-    keeper_ = std::make_unique<governance::budget_keeper>(database::open(settings.database.url.reveal(), settings.database),
-                                                          budgets_, journal_.replica(), settings.governance, hooks);
+    keeper_ =
+        std::make_unique<governance::budget_keeper>(database::open(settings.database.url.reveal(), settings.database),
+                                                    budgets_, journal_.replica(), settings.governance, hooks);
 }
 
 enforcement::~enforcement() = default;

@@ -33,8 +33,7 @@ struct reactor_thread {
               .prices = kept.prices(),
               .money = rules.money(),
               .jwt = kept.jwt(),
-              .tokens = governance::token_verifier(kept.jwt()),
-              .issuer = kept.issuer()},
+              .tokens = governance::token_verifier(kept.jwt())},
           parts{settings.gateway, who, rules.add_lane(), upstream, hub.add_lane(), hub, models},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
@@ -168,16 +167,19 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
         threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(),
                                                            listener_tls.get(), kept, rules, models, load, hub));
     }
-    // New snapshots reach the reactors as work of theirs.
+    // The keepers' threads run from here on. New snapshots reach the reactors as work of theirs.
     const auto on_all_reactors = [&threads](const auto& change) {
         for (const auto& thread : threads) thread->reactor.post([change, each = thread.get()] { change(*each); });
     };
-    kept.start({.directory = [&](std::shared_ptr<const governance::directory> made) {
-                    on_all_reactors([made](reactor_thread& each) { each.who.directory = made; });
-                },
-                .keys = [&](std::shared_ptr<const governance::key_set> made) {
-                    on_all_reactors([made](reactor_thread& each) { each.who.tokens.use(made); });
-                }});
+    kept.start({.directory =
+                    [&](std::shared_ptr<const governance::directory> made) {
+                        on_all_reactors([made](reactor_thread& each) { each.who.directory = made; });
+                    },
+                .keys =
+                    [&](std::shared_ptr<const governance::key_set> made) {
+                        on_all_reactors([made](reactor_thread& each) { each.who.tokens.use(made); });
+                    }});
+    for (const auto& thread : threads) thread->who.issuer = kept.issuer();
     admin::front admin_requests(kept.admin_services(settings, hub, load));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 

@@ -59,6 +59,14 @@ void stores::start(listeners tell) {
         hub_.log(level::error, "rows_not_understood", {{"ids", fmt::format("{}", fmt::join(ids, " "))}});
     };
     keeper_->start(std::move(reports));
+    if (jwt_.jwks_url.empty()) return;
+    governance::jwks_keeper::listeners listeners;
+    listeners.changed = std::move(tell.keys);
+    listeners.failing = [this](const std::string& why) {
+        hub_.log(level::error, "jwks_unreachable", {{"what", "the JWKS endpoint " + why}});
+    };
+    listeners.recovered = [this] { hub_.log(level::info, "jwks_recovered"); };
+    issuer_ = std::make_unique<governance::jwks_keeper>(jwt_, std::move(listeners));
 }
 
 void stores::stop() {

@@ -19,6 +19,7 @@
 #include "base/secret.hpp"
 #include "database/options.hpp"
 #include "gateway/options.hpp"
+#include "governance/jwt_options.hpp"
 #include "governance/options.hpp"
 #include "http/options.hpp"
 #include "ledger/options.hpp"
@@ -44,6 +45,7 @@ struct settings {
     gateway::options gateway;
     database::options database;
     governance::options governance;
+    governance::jwt_options jwt;
     ledger::options ledger;
     base::secret redis_url;   // REDIS_URL, empty: limits are per replica
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml

@@ -49,6 +49,10 @@ auto& rules(settings& all) {
     return in<&settings::governance, Field>(all);
 }
 template <auto Field>
+auto& tokens(settings& all) {
+    return in<&settings::jwt, Field>(all);
+}
+template <auto Field>
 auto& journal(settings& all) {
     return in<&settings::ledger, Field>(all);
 }
@@ -166,6 +170,25 @@ constexpr row all_rows[] = {
     {"CLAUDE_PROXY_UPSTREAM_HEAD_BYTES_MAX", size32{calls<&upstream::options::head_bytes_max>, kib, 16 * mib},
      "Head of an answer; more is a protocol error."},
 
+    // Callers with a JWT.
+    {"CLAUDE_PROXY_SUPABASE_URL", text{tokens<&governance::jwt_options::supabase_url>},
+     "URL of a Supabase project whose users may call: sets what is empty below."},
+    {"CLAUDE_PROXY_JWT_JWKS_URL", text{tokens<&governance::jwt_options::jwks_url>},
+     "Where the issuer's public keys are (RS256, ES256): https, or http to this machine."},
+    {"CLAUDE_PROXY_JWT_SECRET", secret{tokens<&governance::jwt_options::secret>},
+     "Shared secret of HS256 tokens, at least 32 bytes."},
+    {"CLAUDE_PROXY_JWT_ISSUER", text{tokens<&governance::jwt_options::issuer>}, "The `iss` that a token must have."},
+    {"CLAUDE_PROXY_JWT_AUDIENCE", text{tokens<&governance::jwt_options::audience>},
+     "The `aud` that a token must be meant for."},
+    {"CLAUDE_PROXY_JWT_TEAM_CLAIM", text{tokens<&governance::jwt_options::team_claim>},
+     "Claim, or path such as app_metadata.team, with the team's name or id. Empty: team."},
+    {"CLAUDE_PROXY_JWT_SCOPES_CLAIM", text{tokens<&governance::jwt_options::scopes_claim>},
+     "Claim with the scopes: a list, or text with blanks."},
+    {"CLAUDE_PROXY_JWT_SUBJECT_CLAIM", text{tokens<&governance::jwt_options::subject_claim>},
+     "Claim with the user, for the ledger."},
+    {"CLAUDE_PROXY_JWT_DEFAULT_TEAM", text{tokens<&governance::jwt_options::default_team>},
+     "Team of a token without the team claim. Empty: such a token is refused."},
+
     // Keys, budgets and the ledger.
     {"CLAUDE_PROXY_DIRECTORY_POLL", duration{rules<&governance::options::directory_poll>, 20ms, 1min},
      "How often a replica asks the database whether keys, limits or budgets have changed."},
@@ -236,6 +259,11 @@ struct reader {
             return refuse(fmt::format("must be a whole number from {} to {}", field.min, field.max));
         }
         field.at(into) = static_cast<Number>(*value);
+        return {};
+    }
+    outcome operator()(const table::text& field) const {
+        if (!is_visible_ascii(text)) return refuse("must be visible ASCII characters without white space");
+        field.at(into) = std::string(text);
         return {};
     }
     outcome operator()(const directory_path& field) const {
@@ -333,6 +361,7 @@ struct shower {
     std::string operator()(const readable_file& field) const { return field.at(from); }
     std::string operator()(const secret&) const { return {}; }
     std::string operator()(const directory_path& field) const { return field.at(from); }
+    std::string operator()(const table::text& field) const { return field.at(from); }
     std::string operator()(const secret_url& field) const { return std::string(field.shown); }
     std::string operator()(const secret_list&) const { return {}; }
     std::string operator()(const log_level&) const {

@@ -37,6 +37,9 @@ struct listener {
 struct url {
     std::string& (*at)(settings&);
 };
+struct text {
+    std::string& (*at)(settings&);
+};
 struct readable_file {
     std::string& (*at)(settings&);
 };
@@ -61,7 +64,7 @@ struct config_path {};     // read before all others
 struct secrets_source {};  // where secrets come from; only `env` so far
 
 using kind = std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>,
-                          count<std::uint64_t>, listener, url, readable_file, secret, secret_list, directory_path,
+                          count<std::uint64_t>, listener, url, text, readable_file, secret, secret_list, directory_path,
                           secret_url, log_level, log_format, config_path, secrets_source>;
 
 struct row {

@@ -236,6 +236,18 @@ budget_claim::~budget_claim() {
     if (!accounts_.empty()) give_up(now_);
 }
 
+budget_claim& budget_claim::operator=(budget_claim&& other) {
+    if (this == &other) return *this;
+    if (!accounts_.empty()) give_up(now_);
+    accounts_ = std::move(other.accounts_);
+    amount_ = other.amount_;
+    now_ = other.now_;
+    held_ = other.held_;
+    waiter_ = std::move(other.waiter_);
+    stuck_ = other.stuck_;
+    return *this;
+}
+
 verdict budget_claim::advance(time_ms now, const std::function<void()>& decided) {
     now_ = now;
     if (waiter_) {

@@ -187,7 +187,7 @@ public:
     budget_claim() = default;
     budget_claim(std::span<const std::shared_ptr<budget_book>> budgets, pico_dollars amount, time_ms now);
     budget_claim(budget_claim&&) = default;
-    budget_claim& operator=(budget_claim&&) = delete;
+    budget_claim& operator=(budget_claim&& other);
     ~budget_claim();
 
     // Goes on from where it stands. waiting: call again after `decided` was called (set anew at every call).

@@ -276,6 +276,7 @@ void writer::state::mind_partitions() {
             database::ensure_partitions(*on, now_ms());
             return;
         } catch (const database::failure& why) {
+            ++counts.failures;
             if (is_hopeless(why.kind)) {  // rows without a month's partition go to the default one
                 say(std::string("the partitions of the ledger cannot be made: ") + why.what());
                 return;

@@ -180,6 +180,38 @@ TEST(price_document, a_fraction_of_a_pico_dollar_is_charged_whole) {
     EXPECT_EQ(table->cost_of(usage, "claude-opus-1", {.us_only = true}).amount, 20);
 }
 
+TEST(price_document, rows_may_stand_in_any_order) {
+    const auto dated = [](std::string_view input, std::string_view day) {
+        return replaced(replaced(std::string(row), "input: 4", input), "    output_max",
+                        std::string("    effective_from: ").append(day).append("\n    output_max"));
+    };
+    const auto table = price_table::parse(
+        document(dated("input: 3", "1970-01-03") + std::string(row) + dated("input: 2", "1970-01-02")));
+    ASSERT_TRUE(table);
+    constexpr std::int64_t day = 86'400'000;
+    EXPECT_EQ(price(*table, "claude-opus-1", 0), "4");
+    EXPECT_EQ(price(*table, "claude-opus-1", day), "2");
+    EXPECT_EQ(price(*table, "claude-opus-1", 2 * day), "3");
+}
+
+TEST(price_document, an_unknown_model_is_never_cheaper_than_its_family) {
+    // Long prompts that are cheaper, with two thresholds: between them the short price of the second model is higher
+    // than both long ones.
+    const auto with_long = [](std::string_view model, std::string_view price, std::string_view long_price) {
+        return replaced(replaced(replaced(std::string(row), "    aliases: [opus-alias]\n", ""), "claude-opus-1", model),
+                        "input: 4", std::string("input: ").append(price)) +
+               std::string("    long_prompt: {cache_write_5m: 5, cache_write_1h: 8, cache_read: 0.4, output: 20, ")
+                   .append(long_price)
+                   .append("}\n");
+    };
+    const auto table = price_table::parse(document(with_long("claude-opus-1", "2", "above: 1000, input: 1") +
+                                                   with_long("claude-opus-2", "3", "above: 5000000, input: 1")));
+    ASSERT_TRUE(table);
+    EXPECT_EQ(price(*table, "claude-opus-1"), "1");
+    EXPECT_EQ(price(*table, "claude-opus-2"), "3");
+    EXPECT_EQ(price(*table, "claude-opus-3"), "3");
+}
+
 TEST(price_overrides, replace_rows_of_the_same_day_and_keep_the_names) {
     const auto changed =
         replaced(replaced(std::string(row), "input: 4", "input: 3"), "    aliases: [opus-alias]\n", "");
@@ -187,6 +219,7 @@ TEST(price_overrides, replace_rows_of_the_same_day_and_keep_the_names) {
     ASSERT_TRUE(table);
     EXPECT_EQ(price(*table, "claude-opus-1"), "3");
     EXPECT_EQ(price(*table, "opus-alias"), "3");
+    EXPECT_TRUE(table->knows("opus-alias"));
     // What was replaced is no longer the highest of its family.
     EXPECT_EQ(price(*table, "claude-opus-9"), "3");
 }

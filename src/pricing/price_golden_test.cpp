@@ -135,6 +135,7 @@ void read_classes(const YAML::Node& table, std::vector<price_case>& cases) {
             one[columns[0]] = row[0];
             one[columns[i]] = table["tokens"];
             one["dollars"] = row[i];
+            for (const auto& item : table["given"]) one[item.first.as<std::string>()] = item.second;
             cases.push_back(read_case(one));
         }
     }
@@ -143,7 +144,7 @@ void read_classes(const YAML::Node& table, std::vector<price_case>& cases) {
 std::vector<price_case> read_cases(const std::string& path) {
     std::vector<price_case> cases;
     const auto root = YAML::LoadFile(path);
-    if (root["classes"]) read_classes(root["classes"], cases);
+    for (const auto& table : root["classes"]) read_classes(table, cases);
     for (const auto& node : root["cases"]) cases.push_back(read_case(node));
     return cases;
 }

@@ -12,7 +12,7 @@ namespace governance {
 namespace {
 
 class administration_contract : public governance_suite {};
-RUN_OVER_EVERY_DATABASE(administration_contract);
+RUN_ON_EVERY_DATABASE(administration_contract);
 
 using base::errc;
 

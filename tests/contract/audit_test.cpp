@@ -20,7 +20,7 @@ protected:
     }
     void tamper(const std::string& sql) { ASSERT_GE(on().execute(sql), 1u) << sql; }
 };
-RUN_OVER_EVERY_DATABASE(audit_contract);
+RUN_ON_EVERY_DATABASE(audit_contract);
 
 TEST_P(audit_contract, a_change_leaves_an_entry_that_says_who_what_before_and_after) {
     ASSERT_TRUE(admin().create_team({.id = "cli:ann", .as = role::admin}, named("search")));

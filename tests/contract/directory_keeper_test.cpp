@@ -72,7 +72,7 @@ protected:
     no_parts parts_;
     std::shared_ptr<std::atomic<bool>> broken_ = std::make_shared<std::atomic<bool>>(false);
 };
-RUN_OVER_EVERY_DATABASE(directory_contract);
+RUN_ON_EVERY_DATABASE(directory_contract);
 
 TEST_P(directory_contract, each_change_is_in_the_next_directory) {
     const auto key = made_key();

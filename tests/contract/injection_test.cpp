@@ -88,7 +88,7 @@ protected:
         }
     }
 };
-RUN_OVER_EVERY_DATABASE(injection_contract);
+RUN_ON_EVERY_DATABASE(injection_contract);
 
 TEST(injection_corpus, is_there_and_large) {
     const auto texts = corpus();
