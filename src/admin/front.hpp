@@ -54,6 +54,7 @@ private:
     bool has_api() const { return parts_->workers && parts_->hasher && parts_->now; }
     net::task<void> answer(http::connection& client, bool head_only, int status, std::string_view type,
                            std::string_view body);
+    net::task<void> refuse_here(http::connection& client, bool head_only, base::error why);
     net::task<void> answer_api(call& asked, base::result<reply> outcome);
     net::task<std::string> metrics(http::connection& client);
     net::task<void> serve_api(http::connection& client, const http::request_head& head);

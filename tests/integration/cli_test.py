@@ -4,12 +4,14 @@ import json
 import os
 import re
 import sqlite3
+import time
 
 import pytest
 
 from support.admin import Admin, cli
 from support.gateway import Gateway
 from support.servers import Postgres
+from support.timing import seconds
 
 SECRET = re.compile(r"sk-cp-[0-9A-Za-z]{49}")
 GROUPS = {
@@ -157,7 +159,7 @@ def test_the_life_of_teams_budgets_and_limits(run):
         (["keys", "show"], 2, "ID"),
         (["keys", "list", "--team", "nobody"], 1, "team"),
         (["keys", "list", "--limit", "0"], 2, "limit"),
-        (["keys", "forget"], 2, "forget"),
+        (["keys", "forget"], 2, "subcommand"),
         (["keys"], 2, "subcommand"),
         (["teams", "show", "nobody"], 1, "team"),
         (["budgets", "set", "50/month"], 2, "--team"),
@@ -173,10 +175,8 @@ def test_the_life_of_teams_budgets_and_limits(run):
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line_with_their_cure(tmp_path, words, code, told):
     done = cli(tmp_path, *words, DATABASE_URL="sqlite:test.db")
-    assert (done.code, done.out) == (code, "") or (code == 2 and done.code == 2), (done.out, done.err)
-    assert told in done.err + done.out
-    if done.err.startswith("claude-proxy: "):
-        assert done.err.count("\n") == 1, done.err
+    assert (done.code, done.out) == (code, ""), done.err
+    assert told in done.err and done.err.startswith("claude-proxy: ") and done.err.count("\n") == 1, done.err
 
 
 def test_a_database_that_cannot_be_used_is_told(tmp_path, postgres):
@@ -241,18 +241,17 @@ def test_prices_are_checked_and_shown(tmp_path):
     assert wrong.code == 1 and "prices.yaml" in wrong.err
 
 
+def until(answers):
+    deadline = time.monotonic() + seconds(10)
+    while not answers():
+        assert time.monotonic() < deadline, "the gateway does not obey"
+        time.sleep(0.01)
+
+
 def test_a_running_gateway_obeys_what_the_command_line_changed(shared_upstream):
     with Gateway(shared_upstream.url) as gateway:
         made = cli(gateway.directory, "keys", "create", "--name", "n", "--role", "viewer", "--json").json
         viewer = Admin(gateway, made["key"])
-        for _ in range(200):
-            if viewer.get("teams").status == 200:
-                break
-        else:
-            raise AssertionError("the key was not taken over")
+        until(lambda: viewer.get("teams").status == 200)
         cli(gateway.directory, "keys", "revoke", made["id"])
-        for _ in range(2000):
-            if viewer.get("teams").status == 401:
-                break
-        else:
-            raise AssertionError("the key was not ended")
+        until(lambda: viewer.get("teams").status == 401)
