@@ -99,7 +99,8 @@ std::string written(const iteration& one) {
 // All fields that differ from their default, one a line, in the order of the case files.
 std::string written(const metered& result) {
     constexpr std::string_view states[] = {"none", "partial", "complete"};
-    const auto& [state, counts, message_id, model, stop_reason, error_type, events, content_bytes, damaged] = result;
+    const auto& [state, counts, message_id, model, stop_reason, error_type, events, text_bytes, content_bytes,
+                 damaged] = result;
     std::string text = fmt::format("state: {}\n", states[static_cast<std::size_t>(state)]);
     write(text, "input_tokens", counts.tokens.input_tokens);
     write(text, "cache_creation_input_tokens", counts.tokens.cache_creation_input_tokens);

@@ -9,7 +9,16 @@
 
 namespace gateway {
 namespace {
-constexpr std::string_view limit_prefix = "anthropic-ratelimit-";
+// The upstream's limits are those of the whole installation: a caller is told its own instead. What a subscription has
+// left (`unified`) is no limit of ours and passes.
+bool tells_limits(std::string_view name) {
+    static constexpr std::string_view prefixes[] = {"anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-"};
+    if (name.size() < 15 || (name[0] | 0x20) != 'a') return false;
+    const auto begins_with = [name](std::string_view prefix) {
+        return name.size() > prefix.size() && http::equals_lower(name.substr(0, prefix.size()), prefix);
+    };
+    return std::ranges::any_of(prefixes, begins_with) && !begins_with("anthropic-ratelimit-unified-");
+}
 
 iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 }  // namespace
@@ -35,10 +44,7 @@ downstream::downstream(exchange& x, const http::response_head& head, bool event_
             default:
                 break;
         }
-        // The upstream's limits are the whole installation's: a caller is told its own.
-        if (entry.name.size() > limit_prefix.size() &&
-            http::equals_lower(entry.name.substr(0, limit_prefix.size()), limit_prefix))
-            continue;
+        if (tells_limits(entry.name)) continue;
         if (head.hop_by_hop(entry)) continue;
         head_.append(entry.line).append("\r\n");
     }

@@ -32,7 +32,7 @@ std::optional<period> period_named(std::string_view name);
 
 struct team {
     std::string id;                   // "team_" and 24 characters
-    std::string name;                 // unique; lower case letters, digits, '-', '_', '.'; at most 64
+    std::string name;                 // unique; letters, digits, '-', '_', '.'; at most 64
     std::vector<std::string> models;  // patterns a key of the team may use ('*' matches any text); empty: all
     std::vector<std::string> tags;    // on every ledger row of the team
     std::string metadata = "{}";      // a JSON object of the administrator's own, at most 8 KiB

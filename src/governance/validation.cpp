@@ -32,10 +32,10 @@ std::unexpected<base::error> wrong(std::string sentence) {
 }
 
 bool is_one_of(char c, std::string_view others) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || others.find(c) != others.npos;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || others.find(c) != others.npos;
 }
 
-bool is_tag_character(char c) { return (c >= 'A' && c <= 'Z') || is_one_of(c, "._:/=-"); }
+bool is_tag_character(char c) { return is_one_of(c, "._:/=-"); }
 
 }  // namespace
 
@@ -48,7 +48,7 @@ bool is_utf8(std::string_view text) { return simdjson::validate_utf8(text.data()
 
 verdict check_team_name(std::string_view name) {
     if (is_team_name(name)) return {};
-    return wrong("name: write 1 to 64 lower case letters, digits, '-', '_' or '.', not in the shape of a team's id");
+    return wrong("name: write 1 to 64 letters, digits, '-', '_' or '.', not in the shape of a team's id");
 }
 
 verdict check_text(std::string_view field, std::string_view text, std::size_t bytes_max) {

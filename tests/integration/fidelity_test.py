@@ -261,8 +261,6 @@ RESPONSE_HEADERS = [
     ("Date", "Tue, 24 Nov 2026 02:00:00 GMT"),
     ("Request-Id", "req_018EeWyXxfu5pfWkrYcMdjWG"),
     ("anthropic-organization-id", "a-b-c"),
-    ("anthropic-ratelimit-requests-limit", "50"),
-    ("Anthropic-Ratelimit-Requests-Remaining", "49"),
     ("anthropic-ratelimit-unified-5h-utilization", "0.25"),
     ("retry-after", "3"),
     ("x-should-retry", "true"),
@@ -285,6 +283,10 @@ REMOVED = [
     ("Alt-Svc", 'h3=":443"'),
     ("Via", "1.1 edge"),
     ("Keep-Alive", "timeout=5"),
+    ("anthropic-ratelimit-requests-limit", "50"),
+    ("Anthropic-RateLimit-Input-Tokens-Remaining", "1"),
+    ("anthropic-priority-input-tokens-limit", "1"),
+    ("anthropic-fast-output-tokens-reset", "2026-08-21T12:40:59Z"),
 ]
 OURS = {b"x-claude-proxy-request-id", b"cache-control", b"content-length", b"transfer-encoding", b"connection"}
 
