@@ -37,7 +37,9 @@ struct services {
     std::function<std::string()> config{};  // the settings as a JSON object, secrets as ***; on the worker's thread
     // Why this replica is not ready, as one word for /ready; empty: it is.
     std::function<std::string()> not_ready{};
-    std::chrono::milliseconds work_max{15'000};  // an endpoint that takes longer is answered with 503
+    // An endpoint that takes longer is answered with 503; the second is for those that read much.
+    std::chrono::milliseconds work_max{5'000};
+    std::chrono::milliseconds report_max{60'000};
 };
 
 class front final : public http::handler {

@@ -207,7 +207,8 @@ net::task<base::result<reply>> front::run(call& asked) {
         if (outcome && outcome->changed && parts->changed) parts->changed();
         return outcome;
     };
-    co_return co_await on_workers(asked.client, *parts_->workers, parts_->hub, parts_->work_max, std::move(work));
+    const auto at_most = found.row->reads_much ? parts_->report_max : parts_->work_max;
+    co_return co_await on_workers(asked.client, *parts_->workers, parts_->hub, at_most, std::move(work));
 }
 
 net::task<void> front::answer_api(call& asked, base::result<reply> outcome) {
