@@ -41,8 +41,23 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     const std::int64_t sent_us = net::monotonic_us();
     if (x.record.overhead_us == 0) x.record.overhead_us = static_cast<std::uint64_t>(sent_us - x.ready_us);
 
-    const auto head =
+    auto head =
         co_await call.read_head(x.head_method, what.head_at_most.count() > 0 ? what.head_at_most : waits.head_timeout);
+    if (!head && head.error().kind == errc::client_left && what.metered && s.options.leave_drain.count() > 0) {
+        // Nobody listens any more; the answer is read for what it costs.
+        call.forget_downstream();
+        const base::error left = head.error();
+        head = co_await call.read_head(x.head_method, s.options.leave_drain);
+        if (!head) co_return after_sending(nothing(left), 0);
+        const int late_status = (*head)->status;
+        if (late_status == 200 && !is_event_stream(**head)) {
+            anthropic::json_meter meter;
+            co_await count_rest(x, s, call, meter);
+            meter.finish();
+            x.record.answer = meter.result();
+        }
+        co_return after_sending(nothing(left), late_status);
+    }
     if (!head) co_return after_sending(nothing(head.error()), 0);
     const int status = (*head)->status;
     x.record.upstream_head_us = x.elapsed_us();

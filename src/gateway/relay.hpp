@@ -38,6 +38,10 @@ struct plain_options {
     std::function<void(std::string& body)> rewrite{};
 };
 
+// The client has left: reads the rest of a metered JSON answer, at most for `leave_drain`, so that its tokens are
+// known.
+net::task<void> count_rest(exchange& x, service& s, upstream::call& call, anthropic::json_meter& meter);
+
 // Any other answer: JSON, files, results, errors.
 net::task<relay_outcome> relay_plain(exchange& x, service& s, upstream::call& call, const http::response_head& head,
                                      const plain_options& how);

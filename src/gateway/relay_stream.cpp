@@ -54,6 +54,9 @@ public:
             due, flowing_ ? sent_ms_ + limits_.ping_interval.count() : began_ms_ + limits_.preamble_hold.count());
     }
 
+    // The client has left: what still comes is only counted.
+    void count(std::string_view payload) { scanner_.feed(payload, meter_); }
+
     void on_data(std::string_view payload, bool last) {
         heard_ms_ = now();
         scanner_.feed(payload, meter_);
@@ -189,6 +192,24 @@ private:
 
 }  // namespace
 
+namespace {
+
+// Reads on after the client has left, so that the tokens of the answer are known; at most for `leave_drain`.
+net::task<void> drain_answer(exchange& x, service& s, call& call, stream_relay& relay) {
+    call.forget_downstream();
+    x.client.timer().set_after(s.options.leave_drain.count());
+    while (!relay.finished()) {
+        const auto piece = call.read();
+        if (piece.what == call::got::data) {
+            relay.count(piece.payload);
+        } else if (piece.what != call::got::blocked || co_await call.readable() != net::wake::ready) {
+            co_return;
+        }
+    }
+}
+
+}  // namespace
+
 net::task<relay_outcome> relay_stream(exchange& x, service& s, call& call, const http::response_head& head,
                                       const std::function<void()>& release_request) {
     x.record.stream = true;
@@ -221,6 +242,8 @@ net::task<relay_outcome> relay_stream(exchange& x, service& s, call& call, const
             co_await x.client.reactor().yield();
         }
     }
+    if (relay.outcome.failure && relay.outcome.failure->kind == errc::client_left && s.options.leave_drain.count() > 0)
+        co_await drain_answer(x, s, call, relay);
     x.record.answer = relay.metered();
     if (!relay.outcome.failure) {
         if (relay.metered().state != anthropic::answer_state::complete) {
