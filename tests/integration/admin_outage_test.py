@@ -79,8 +79,9 @@ def test_everything_works_on_postgresql(admin):
 
 
 def test_everything_works_behind_a_transaction_pooler(shared_upstream, postgres, database):
-    with PgBouncer(postgres) as pooler, Gateway(shared_upstream.url, DATABASE_URL=pooler.url("admin", "gateway")) as gateway:
-        lives(Admin(gateway), "pooled")
+    with PgBouncer(postgres) as pooler:
+        with Gateway(shared_upstream.url, DATABASE_URL=pooler.url("admin", "gateway")) as gateway:
+            lives(Admin(gateway), "pooled")
 
 
 def test_tampering_is_found_on_postgresql(admin, postgres):
