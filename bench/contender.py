@@ -20,6 +20,8 @@ API_KEY = "sk-cp-bench-0123456789abcdef"
 HEADERS = {"x-api-key": API_KEY, "anthropic-version": "2023-06-01", "content-type": "application/json"}
 PATH = "/v1/messages"
 START_SECONDS_MAX = 15
+# Where tools/with_servers says that its servers are.
+SERVERS = {"postgres": "TEST_POSTGRES_URL", "redis": "TEST_REDIS_URL"}
 # A gateway's memory is read this long after its first answer, when start-up work is over.
 SETTLE_SECONDS = 0.5
 
@@ -76,6 +78,7 @@ class Contender:
         self.work = work
         self.rundir = work / "run" / self.name
         self.values = {"rundir": self.rundir, "gateway": gateway, "api_key": API_KEY, **row.get("vars", {})}
+        self.values |= {name: os.environ.get(variable, "") for name, variable in SERVERS.items()}
         self.port = 0
         self.process = None
 
@@ -85,6 +88,8 @@ class Contender:
 
     def missing(self) -> str:
         """What must be done before this can run; empty: nothing."""
+        if any(not self.values[server] for server in self.row.get("needs", [])):
+            return f"{self.name}: needs {' and '.join(self.row['needs'])}; run tools/with_servers bench/run.py ..."
         if self.is_direct or self.program():
             return ""
         program = self.fill(self.row["cmd"][0])
@@ -113,6 +118,14 @@ class Contender:
         self.rundir.mkdir(parents=True)
         for name, template in self.row.get("conf", {}).items():
             (self.rundir / name).write_text(self.fill((HERE / template).read_text()))
+        for words in self.row.get("before", []):
+            subprocess.run(
+                [self.program(), *map(self.fill, words)],
+                env=self.environment(),
+                cwd=self.rundir,
+                stdout=subprocess.DEVNULL,
+                check=False,  # what is there from the round before is there
+            )
         command = [
             "taskset",
             "-c",

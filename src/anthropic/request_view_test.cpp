@@ -92,7 +92,7 @@ TEST(request_view, keys_with_surrogates_are_other_keys) {
 }
 
 TEST(request_view, duplicates_that_nobody_governs_on_pass) {
-    EXPECT_EQ(read(R"({"model":"m","tools":[],"tools":[],"x":{"model":1,"model":2}})").model, "m");
+    EXPECT_EQ(read(R"({"model":"m","system":"a","system":"b","x":{"model":1,"model":2}})").model, "m");
 }
 
 TEST(request_view, a_body_without_a_usable_model_is_refused) {

@@ -190,7 +190,9 @@ budget budget_book::what() const {
 
 void budget_book::set(const budget& what) {
     const std::lock_guard lock(mutex_);
+    const bool changed = what.limit_pico != what_.limit_pico || what.hard != what_.hard;
     what_ = what;
+    if (budget_account* const now = current_.load(); changed && now != nullptr) now->look_again();
 }
 
 std::shared_ptr<budget_book> budget_registry::book_for(const budget& what) {

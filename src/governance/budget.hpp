@@ -111,6 +111,8 @@ public:
     budget_view view() const;
     // Set when the account needs the keeper before its next round; cleared by the read.
     bool take_wish() { return wish_.exchange(false); }
+    // The budget was changed: the keeper should look.
+    void look_again() { wish(); }
     bool wishes() const { return wish_.load(std::memory_order_relaxed); }
     std::function<void()> on_wish;  // set once, before use; any thread
 
@@ -150,7 +152,7 @@ public:
 
     budget_account& account_at(time_ms now);
     budget what() const;
-    void set(const budget& what);
+    void set(const budget& what);  // a changed limit is asked of the database at once
 
 private:
     budget_registry& owner_;

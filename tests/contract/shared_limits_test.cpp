@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/contract/redis_server.hpp"
+#include "redis_server.hpp"
 
 namespace {
 
