@@ -156,7 +156,7 @@ class Cluster:
     def __exit__(self, kind, *_):
         if kind:
             for gateway in self.gateways:
-                print(f"--- log of {gateway.pid}\n{gateway.tail()}")
+                print(f"--- log of {gateway.pid}, {gateway.process.poll()}\n{gateway.tail()}")
             self.close()
         else:
             self.stop()
