@@ -133,6 +133,18 @@ net::task<base::result<void>> hold(exchange& x, service& s, admission& into) {
 
 }  // namespace
 
+std::optional<base::error> unaccounted_refusal(const exchange& x) {
+    const auto hard =
+        std::ranges::find_if(x.caller->budgets, [](const auto& book) { return book && book->what().hard; });
+    if (hard == x.caller->budgets.end()) return std::nullopt;
+    const auto what = (*hard)->what();
+    return base::error{
+        errc::permission_denied,
+        fmt::format("What this route costs is not accounted for, and the {} budget of {} {} is hard: use "
+                    "/v1/messages, or a key without a hard budget.",
+                    governance::name_of(what.every), governance::name_of(what.where), whose(x, what.where))};
+}
+
 base::error model_refusal(std::string_view model) {
     return {errc::model_not_allowed,
             fmt::format("The key may not use the model {}; its team's or its own patterns do not cover it.",

@@ -33,6 +33,10 @@ private:
     std::int64_t input_estimate_ = 0;
 };
 
+// Work that this gateway does not account for yet (batches, other /v1 routes that may cost money) is refused to callers
+// under a hard budget: it would spend past it. Nothing: it may pass.
+std::optional<base::error> unaccounted_refusal(const exchange& x);
+
 // The refusal of a model that the caller's patterns do not cover.
 base::error model_refusal(std::string_view model);
 

@@ -1,5 +1,6 @@
 // Message batches. The upstream's batch objects carry `results_url`, an absolute URL that SDKs follow verbatim with the
 // caller's key (docs/protocol.md, results_url): it must lead back to us.
+#include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
 #include "gateway/results_url.hpp"
 
@@ -15,6 +16,13 @@ std::string public_base(exchange& x, const http::request_head& head) {
 }  // namespace
 
 net::task<void> batches(exchange& x, service& s, const http::request_head& head) {
+    if (head.method == "POST" && x.path == "/v1/messages/batches") {
+        if (auto why = unaccounted_refusal(x)) {
+            if (head.framing != http::body_framing::none) x.client.close_after_this();
+            co_await refuse(x, std::move(*why));
+            co_return;
+        }
+    }
     std::string upstream = upstream_head(head, s.upstream);
     x.ready_us = net::monotonic_us();
     std::function<void(std::string&)> rewrite = [base = public_base(x, head)](std::string& body) {

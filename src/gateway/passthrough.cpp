@@ -1,4 +1,5 @@
 // Routes that are forwarded as they are: files, skills, results and every other /v1 resource.
+#include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
 
 namespace gateway {
@@ -27,6 +28,15 @@ net::task<void> files(exchange& x, service& s, const http::request_head& head) {
 }
 
 net::task<void> other(exchange& x, service& s, const http::request_head& head) {
+    const bool may_cost =
+        x.record.route == "other" && head.method != "GET" && head.method != "HEAD" && head.method != "DELETE";
+    if (may_cost) {
+        if (auto why = unaccounted_refusal(x)) {
+            if (head.framing != http::body_framing::none) x.client.close_after_this();
+            co_await refuse(x, std::move(*why));
+            co_return;
+        }
+    }
     co_await pass(x, s, head, s.options.other_body_bytes_max);
 }
 

@@ -33,6 +33,7 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
         switch (piece.what) {
             case call::got::data: {
                 if (how.meter) how.meter->feed(piece.payload);
+                if (x.recording) x.recording->append(piece.payload);
                 complete = piece.last;
                 std::string_view ready = piece.payload;
                 if (holding) {
@@ -95,6 +96,13 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
                 break;
             }
         }
+    }
+    if (how.meter && outcome.failure && outcome.failure->kind == errc::client_left && !complete) {
+        const std::function<bool(std::string_view)> count = [&](std::string_view payload) {
+            how.meter->feed(payload);
+            return false;
+        };
+        co_await read_on(x, s, call, count);
     }
     if (how.meter) how.meter->finish();
     if (outcome.failure && outcome.reached_client) {

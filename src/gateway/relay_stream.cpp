@@ -54,9 +54,13 @@ public:
             due, flowing_ ? sent_ms_ + limits_.ping_interval.count() : began_ms_ + limits_.preamble_hold.count());
     }
 
+    // The client has left: what still comes is only counted.
+    void count(std::string_view payload) { scanner_.feed(payload, meter_); }
+
     void on_data(std::string_view payload, bool last) {
         heard_ms_ = now();
-        scanner_.feed(payload, meter_);
+        count(payload);
+        if (x_.recording) x_.recording->append(payload);
         if (x_.record.first_content_us == 0 && meter_.content_seen()) x_.record.first_content_us = x_.elapsed_us();
         if (meter_.error_seen() && !flowing_ && !meter_.content_seen()) {
             outcome.error_json = meter_.error_data();
@@ -155,6 +159,7 @@ private:
     void write(std::string_view bytes, bool last, std::size_t of_held) {
         if (!flowing_) {
             flowing_ = true;
+            if (x_.recording) x_.recording->show();
             if (release_request_) release_request_();
         }
         outcome.reached_client = true;
@@ -220,6 +225,13 @@ net::task<relay_outcome> relay_stream(exchange& x, service& s, call& call, const
             reads_in_a_row = 0;
             co_await x.client.reactor().yield();
         }
+    }
+    if (relay.outcome.failure && relay.outcome.failure->kind == errc::client_left) {
+        const std::function<bool(std::string_view)> count = [&](std::string_view payload) {
+            relay.count(payload);
+            return relay.finished();
+        };
+        if (!relay.finished()) co_await read_on(x, s, call, count);
     }
     x.record.answer = relay.metered();
     if (!relay.outcome.failure) {

@@ -104,6 +104,8 @@ public:
     piece read();
     static constexpr std::size_t frame_margin = 32;
     // Waits until `read` is worth a try; the deadline is the clock's.
+    // The client has left and the answer is still wanted: its leaving ends no wait any more.
+    void forget_downstream() { downstream_ = nullptr; }
     net::wait_op readable() { return stream_->readable(clock_, downstream_); }
     const base::error& failure() const { return failure_; }
 
