@@ -23,10 +23,9 @@ bool tells_limits(std::string_view name) {
 iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 }  // namespace
 
-downstream::downstream(exchange& x, const http::response_head& head, bool event_stream) : x_(x), status_(head.status) {
-    head_.reserve(head.size + 192);
-    const fmt::format_int status(head.status);
-    head_.append("HTTP/1.1 ").append(status.data(), status.size()).append(" ").append(head.reason).append("\r\n");
+std::string passed_headers(exchange& x, const http::response_head& head) {
+    std::string made;
+    made.reserve(head.size + 256);
     for (const auto& entry : head.headers) {
         switch (entry.id) {
             case http::field::content_length:
@@ -46,12 +45,19 @@ downstream::downstream(exchange& x, const http::response_head& head, bool event_
         }
         if (tells_limits(entry.name)) continue;
         if (head.hop_by_hop(entry)) continue;
-        head_.append(entry.line).append("\r\n");
+        made.append(entry.line).append("\r\n");
     }
-    head_.append(x.limit_headers)
-        .append("cache-control: no-store\r\nx-claude-proxy-request-id: ")
-        .append(x.record.request_id)
-        .append("\r\n");
+    return made;
+}
+
+downstream::downstream(exchange& x, const http::response_head& head, bool event_stream) : x_(x), status_(head.status) {
+    const std::string headers = passed_headers(x, head);
+    if (x.recording) x.recording->head(head.status, std::string(head.reason), headers, event_stream);
+    head_.reserve(headers.size() + 256);
+    const fmt::format_int status(head.status);
+    head_.append("HTTP/1.1 ").append(status.data(), status.size()).append(" ").append(head.reason).append("\r\n");
+    head_.append(headers).append(x.limit_headers);
+    head_.append("cache-control: no-store\r\nx-claude-proxy-request-id: ").append(x.record.request_id).append("\r\n");
     if (event_stream) head_.append("x-accel-buffering: no\r\n");
 }
 

@@ -88,6 +88,10 @@ std::int64_t began_at_ms(const exchange& x) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(x.record.started_at.time_since_epoch()).count();
 }
 
+milliseconds patience_after_leaving(const exchange& x, const service& s) {
+    return x.recording ? s.upstream.settings().total_timeout : s.options.leave_drain;
+}
+
 net::task<void> refuse(exchange& x, base::error why) {
     const auto facts = base::facts_of(why.kind);
     x.record.reason = facts.reason;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "gateway/answer_book.hpp"
 #include "gateway/options.hpp"
 #include "gateway/tenancy.hpp"
 #include "http/connection.hpp"
@@ -27,6 +28,7 @@ struct service {
     telemetry::lane& lane;
     telemetry::hub& log;
     model_list_cache& models;
+    answer_book& answers;
 };
 
 // The state of one request from its head to its log line; filled by the phases.
@@ -42,6 +44,7 @@ struct exchange {
     http::body_reservation reservation{};
     std::shared_ptr<const governance::caller> caller{};  // set once the request is authenticated
     std::string limit_headers{};                         // the caller's own rate limits, for the answer
+    std::shared_ptr<recorded_answer> recording{};        // others with the same Idempotency-Key may want the answer
     std::string refused_because{};                       // the sentence of our own error, for the ledger
 
     std::uint64_t elapsed_us() const { return static_cast<std::uint64_t>(net::monotonic_us() - began_us); }
@@ -54,6 +57,13 @@ std::string upstream_head(const http::request_head& head, upstream::client& upst
 
 // Milliseconds since 1970 at which the request began; the rules of keys, prices and budgets are those of this moment.
 std::int64_t began_at_ms(const exchange& x);
+
+// Status line and headers of an answer that go on to the client: verbatim and in order, without hop-by-hop fields, the
+// edge's own, the upstream's rate limits, cache-control and framing.
+std::string passed_headers(exchange& x, const http::response_head& head);
+
+// How long an answer is read on after its client has left. Others may wait for a recorded one.
+milliseconds patience_after_leaving(const exchange& x, const service& s);
 
 // Answers with one of our own errors in Anthropic's envelope, or notes it when an answer has begun or nobody listens.
 net::task<void> refuse(exchange& x, base::error why);

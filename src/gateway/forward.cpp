@@ -43,19 +43,17 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
 
     auto head =
         co_await call.read_head(x.head_method, what.head_at_most.count() > 0 ? what.head_at_most : waits.head_timeout);
-    if (!head && head.error().kind == errc::client_left && what.metered && s.options.leave_drain.count() > 0) {
+    if (!head && head.error().kind == errc::client_left && what.metered && patience_after_leaving(x, s).count() > 0) {
         // Nobody listens any more; the answer is read for what it costs.
         call.forget_downstream();
         const base::error left = head.error();
-        head = co_await call.read_head(x.head_method, s.options.leave_drain);
+        head = co_await call.read_head(x.head_method, patience_after_leaving(x, s));
         if (!head) co_return after_sending(nothing(left), 0);
         const int late_status = (*head)->status;
-        if (late_status == 200 && !is_event_stream(**head)) {
-            anthropic::json_meter meter;
-            co_await count_rest(x, s, call, meter);
-            meter.finish();
-            x.record.answer = meter.result();
-        }
+        const bool event_stream = is_event_stream(**head);
+        std::string headers = passed_headers(x, **head);
+        if (x.recording) x.recording->head(late_status, std::string((*head)->reason), std::move(headers), event_stream);
+        if (late_status == 200) x.record.answer = co_await count_unseen(x, s, call, event_stream);
         co_return after_sending(nothing(left), late_status);
     }
     if (!head) co_return after_sending(nothing(head.error()), 0);
@@ -91,6 +89,7 @@ net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what) {
     for (std::uint32_t number = 1;; ++number) {
         upstream::attempt last{.number = number, .stream = what.wants_stream};
         relay_outcome outcome;
+        if (x.recording) x.recording->begin();
         if (what.observer && !what.observer->begin(number)) {
             co_return forward_outcome{
                 base::error{errc::ledger_full, "The journal of the ledger is full (CLAUDE_PROXY_JOURNAL_BYTES_MAX).",

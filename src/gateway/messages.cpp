@@ -1,10 +1,13 @@
 // POST /v1/messages and its free sibling count_tokens: the story of a governed request, top to bottom.
+#include <fmt/format.h>
+
 #include <optional>
 
 #include "anthropic/request_view.hpp"
 #include "gateway/accounting.hpp"
 #include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
+#include "gateway/replay.hpp"
 
 namespace gateway {
 namespace {
@@ -13,11 +16,47 @@ struct kind {
     bool metered;
 };
 
+std::optional<std::string> idempotency_key(const http::request_head& head) {
+    for (const auto& entry : head.headers) {
+        if (entry.id == http::field::other && http::equals_lower(entry.name, "idempotency-key"))
+            return std::string(entry.value);
+    }
+    return std::nullopt;
+}
+
+// True: this request leads. False: the answer of another one was sent. Errors: invalid_argument, idempotency_conflict.
+net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std::string& key, std::string_view body,
+                                             answer_lead& lead) {
+    if (key.empty() || key.size() > answer_book::key_bytes_max) {
+        co_return base::fail(base::errc::invalid_argument,
+                             fmt::format("Idempotency-Key must have 1 to {} characters.", answer_book::key_bytes_max));
+    }
+    const std::string whole_key = fmt::format("{}\n{}\n{}", x.caller->key_id, x.caller->subject, key);
+    const body_digest digest = digest_of(body);
+    for (;;) {
+        const auto claim = s.answers.take(whole_key, digest, x.record.request_id, began_at_ms(x));
+        switch (claim.as) {
+            case answer_book::part::conflicts:
+                co_return base::fail(
+                    base::errc::idempotency_conflict,
+                    "This Idempotency-Key was used with another body; use a new key for a new request.");
+            case answer_book::part::leads:
+                lead = answer_lead(s.answers, whole_key);
+                x.recording = claim.answer;
+                co_return true;
+            case answer_book::part::joins:
+                if (co_await replay(x, *claim.answer)) co_return false;
+                break;
+        }
+    }
+}
+
 net::task<void> governed(exchange& x, service& s, const http::request_head& head, kind what) {
     // 1. Read: the head for upstream is made now, because the client's head dies at the first wait. A place under the
     //    byte budget is taken before the body is read.
     forwarding next;
     next.head = upstream_head(head, s.upstream);
+    const std::optional<std::string> repeat_key = what.metered ? idempotency_key(head) : std::nullopt;
     const auto framing = head.framing;
     const std::uint64_t length = head.content_length;
     auto body = co_await read_whole_body(x, framing, length, s.options.messages_body_bytes_max);
@@ -37,6 +76,17 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
     }
     x.record.model = view->model.substr(0, 128);
     x.record.stream = what.metered && view->stream;
+
+    // Said before? Who repeats a request under its Idempotency-Key gets the answer of the first, and pays nothing.
+    answer_lead lead;
+    if (repeat_key) {
+        const auto led = co_await lead_or_replay(x, s, *repeat_key, *body, lead);
+        if (!led) {
+            co_await refuse(x, led.error());
+            co_return;
+        }
+        if (!*led) co_return;
+    }
 
     // 3. May they? Model, rate limits, budget. What is held goes back, and what was spent is settled, with `admitted`.
     admission admitted(x);
@@ -67,6 +117,8 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
         x.reservation.release();
     };
     auto outcome = co_await forward(x, s, next);
+
+    if (x.recording && x.record.answer.state == anthropic::answer_state::complete) lead.finish(began_at_ms(x));
 
     // 5. What nobody answered yet is answered here; the frame records.
     co_await answer_failure(x, outcome);

@@ -38,9 +38,12 @@ struct plain_options {
     std::function<void(std::string& body)> rewrite{};
 };
 
-// The client has left: reads the rest of a metered JSON answer, at most for `leave_drain`, so that its tokens are
-// known.
-net::task<void> count_rest(exchange& x, service& s, upstream::call& call, anthropic::json_meter& meter);
+// The client has left (patience_after_leaving): reads the rest of the answer and gives it to `take`, until that says
+// true, the answer ends or the time is over. relay_rest.cpp
+net::task<void> read_on(exchange& x, service& s, upstream::call& call,
+                        const std::function<bool(std::string_view)>& take);
+// The same for an answer of which nothing has been relayed; what was counted.
+net::task<anthropic::metered> count_unseen(exchange& x, service& s, upstream::call& call, bool event_stream);
 
 // Any other answer: JSON, files, results, errors.
 net::task<relay_outcome> relay_plain(exchange& x, service& s, upstream::call& call, const http::response_head& head,

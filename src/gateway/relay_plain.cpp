@@ -5,21 +5,6 @@ namespace gateway {
 using base::errc;
 using upstream::call;
 
-net::task<void> count_rest(exchange& x, service& s, call& call, anthropic::json_meter& meter) {
-    if (s.options.leave_drain.count() == 0) co_return;
-    call.forget_downstream();
-    x.client.timer().set_after(s.options.leave_drain.count());
-    for (;;) {
-        const auto piece = call.read();
-        if (piece.what == call::got::data) {
-            meter.feed(piece.payload);
-            if (piece.last) co_return;
-        } else if (piece.what != call::got::blocked || co_await call.readable() != net::wake::ready) {
-            co_return;
-        }
-    }
-}
-
 net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const http::response_head& head,
                                      const plain_options& how) {
     net::reactor& reactor = x.client.reactor();
@@ -48,6 +33,7 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
         switch (piece.what) {
             case call::got::data: {
                 if (how.meter) how.meter->feed(piece.payload);
+                if (x.recording) x.recording->append(piece.payload);
                 complete = piece.last;
                 std::string_view ready = piece.payload;
                 if (holding) {
@@ -111,8 +97,13 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
             }
         }
     }
-    if (how.meter && outcome.failure && outcome.failure->kind == errc::client_left && !complete)
-        co_await count_rest(x, s, call, *how.meter);
+    if (how.meter && outcome.failure && outcome.failure->kind == errc::client_left && !complete) {
+        const std::function<bool(std::string_view)> count = [&](std::string_view payload) {
+            how.meter->feed(payload);
+            return false;
+        };
+        co_await read_on(x, s, call, count);
+    }
     if (how.meter) how.meter->finish();
     if (outcome.failure && outcome.reached_client) {
         // Part of the answer is out: only a broken connection tells the client that it is not whole.

@@ -59,7 +59,8 @@ public:
 
     void on_data(std::string_view payload, bool last) {
         heard_ms_ = now();
-        scanner_.feed(payload, meter_);
+        count(payload);
+        if (x_.recording) x_.recording->append(payload);
         if (x_.record.first_content_us == 0 && meter_.content_seen()) x_.record.first_content_us = x_.elapsed_us();
         if (meter_.error_seen() && !flowing_ && !meter_.content_seen()) {
             outcome.error_json = meter_.error_data();
@@ -158,6 +159,7 @@ private:
     void write(std::string_view bytes, bool last, std::size_t of_held) {
         if (!flowing_) {
             flowing_ = true;
+            if (x_.recording) x_.recording->show();
             if (release_request_) release_request_();
         }
         outcome.reached_client = true;
@@ -189,24 +191,6 @@ private:
     std::int64_t heard_ms_ = 0;  // last byte from upstream
     std::int64_t sent_ms_ = 0;   // last byte to the client
 };
-
-}  // namespace
-
-namespace {
-
-// Reads on after the client has left, so that the tokens of the answer are known; at most for `leave_drain`.
-net::task<void> drain_answer(exchange& x, service& s, call& call, stream_relay& relay) {
-    call.forget_downstream();
-    x.client.timer().set_after(s.options.leave_drain.count());
-    while (!relay.finished()) {
-        const auto piece = call.read();
-        if (piece.what == call::got::data) {
-            relay.count(piece.payload);
-        } else if (piece.what != call::got::blocked || co_await call.readable() != net::wake::ready) {
-            co_return;
-        }
-    }
-}
 
 }  // namespace
 
@@ -242,8 +226,13 @@ net::task<relay_outcome> relay_stream(exchange& x, service& s, call& call, const
             co_await x.client.reactor().yield();
         }
     }
-    if (relay.outcome.failure && relay.outcome.failure->kind == errc::client_left && s.options.leave_drain.count() > 0)
-        co_await drain_answer(x, s, call, relay);
+    if (relay.outcome.failure && relay.outcome.failure->kind == errc::client_left) {
+        const std::function<bool(std::string_view)> count = [&](std::string_view payload) {
+            relay.count(payload);
+            return relay.finished();
+        };
+        if (!relay.finished()) co_await read_on(x, s, call, count);
+    }
     x.record.answer = relay.metered();
     if (!relay.outcome.failure) {
         if (relay.metered().state != anthropic::answer_state::complete) {

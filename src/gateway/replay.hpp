@@ -1,0 +1,37 @@
+// An answer that another request with the same Idempotency-Key was given, or is being given.
+#pragma once
+
+#include "gateway/answer_book.hpp"
+#include "gateway/exchange.hpp"
+
+namespace gateway {
+
+// Sends it, following the request that leads as it goes. False: that request failed before anything was sent; the
+// caller may lead now.
+net::task<bool> replay(exchange& x, recorded_answer& answer);
+
+// The lead of an answer: ends it as failed unless `finish` was called.
+class answer_lead {
+public:
+    answer_lead() = default;
+    answer_lead(answer_book& book, std::string key) : book_(&book), key_(std::move(key)) {}
+    ~answer_lead() {
+        if (book_) book_->drop(key_);
+    }
+    answer_lead(const answer_lead&) = delete;
+    answer_lead& operator=(answer_lead&& other) noexcept {
+        std::swap(book_, other.book_);
+        std::swap(key_, other.key_);
+        return *this;
+    }
+    void finish(std::int64_t now_ms) {
+        if (book_) book_->finish(key_, now_ms);
+        book_ = nullptr;
+    }
+
+private:
+    answer_book* book_ = nullptr;
+    std::string key_;
+};
+
+}  // namespace gateway
