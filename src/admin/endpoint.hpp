@@ -52,6 +52,7 @@ struct route {
     std::string_view pattern;  // "{}" stands for one path segment
     governance::role least;    // viewer: everybody who may ask here at all
     endpoint run;
+    bool reads_much = false;  // may take longer than others
 };
 
 struct routed {

@@ -4,8 +4,6 @@
 
 #include <memory>
 
-#include "anthropic/error_body.hpp"
-
 namespace admin {
 
 using base::errc;
@@ -69,10 +67,12 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
     const bool head_only = head.method == "HEAD";
     const bool get = head_only || head.method == "GET";
     const std::string path(head.path);
-    client.keep_input();
     if (has_api() && (path == api_prefix || path.starts_with("/admin/"))) {
         co_await serve_api(client, head);
-    } else if (get && path == "/metrics") {
+        co_return;
+    }
+    client.keep_input();  // the head is gone from here on
+    if (get && path == "/metrics") {
         const std::string text = co_await metrics(client);
         if (text.empty()) {
             co_await answer(client, head_only, 503, "text/plain", "the metrics writer did not answer in time\n");
@@ -87,18 +87,11 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
         co_await answer(client, head_only, why.empty() ? 200 : 503, json, body);
     } else {
         const bool known = path == "/metrics" || path == "/health" || path == "/ready";
-        const base::error why{known ? errc::method_not_allowed : errc::route_unknown,
+        co_await refuse_here(client, head_only,
+                             {known ? errc::method_not_allowed : errc::route_unknown,
                               has_api() ? "The admin listener answers GET /metrics, /health and /ready, and /admin/v1."
-                                        : "The admin listener answers GET /metrics, /health and /ready."};
-        const std::string body = anthropic::error_body(why, "");
-        co_await answer(client, head_only, base::facts_of(why.kind).status, json, body);
+                                        : "The admin listener answers GET /metrics, /health and /ready."});
     }
-}
-
-net::task<void> front::refuse(http::connection& client, const base::error& why) {
-    client.close_after_this();
-    const std::string body = anthropic::error_body(why, "");
-    co_await answer(client, false, base::facts_of(why.kind).status, json, body);
 }
 
 std::string front::overload_answer() {

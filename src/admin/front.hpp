@@ -37,7 +37,9 @@ struct services {
     std::function<std::string()> config{};  // the settings as a JSON object, secrets as ***; on the worker's thread
     // Why this replica is not ready, as one word for /ready; empty: it is.
     std::function<std::string()> not_ready{};
-    std::chrono::milliseconds work_max{15'000};  // an endpoint that takes longer is answered with 503
+    // An endpoint that takes longer is answered with 503; the second is for those that read much.
+    std::chrono::milliseconds work_max{5'000};
+    std::chrono::milliseconds report_max{60'000};
 };
 
 class front final : public http::handler {
@@ -54,6 +56,7 @@ private:
     bool has_api() const { return parts_->workers && parts_->hasher && parts_->now; }
     net::task<void> answer(http::connection& client, bool head_only, int status, std::string_view type,
                            std::string_view body);
+    net::task<void> refuse_here(http::connection& client, bool head_only, base::error why);
     net::task<void> answer_api(call& asked, base::result<reply> outcome);
     net::task<std::string> metrics(http::connection& client);
     net::task<void> serve_api(http::connection& client, const http::request_head& head);

@@ -64,6 +64,7 @@ struct front::call {
     std::string method{};
     std::string target{};
     bool head_only = false;
+    std::uint64_t body_bytes = 0;  // as announced; 0: not
     governance::actor by{};
     std::int64_t began_us = net::monotonic_us();
 };
@@ -119,7 +120,9 @@ base::result<governance::actor> front::authenticate(const http::request_head& he
 net::task<void> front::serve_api(http::connection& client, const http::request_head& head) {
     call asked{.client = client, .method = std::string(head.method), .target = std::string(head.target)};
     asked.head_only = asked.method == "HEAD";
+    asked.body_bytes = head.framing == http::body_framing::length ? head.content_length : 0;
     auto by = authenticate(head, client.peer());
+    client.keep_input();  // the head is gone from here on
     base::result<reply> outcome = std::unexpected(base::error{errc::internal});
     if (by) {
         asked.by = std::move(*by);
@@ -144,17 +147,19 @@ net::task<void> front::serve_api(http::connection& client, const http::request_h
 namespace {
 
 // The whole body, or why it cannot be had.
-net::task<base::result<std::string>> read_whole(http::connection& client) {
+net::task<base::result<std::string>> read_whole(http::connection& client, std::uint64_t announced) {
+    const auto too_large = [&client] {
+        client.close_after_this();
+        return base::fail(errc::body_too_large,
+                          fmt::format("The admin API takes bodies of at most {} bytes.", body_bytes_max));
+    };
+    if (announced > body_bytes_max) co_return too_large();
     std::string body;
     std::array<char, 8'192> piece;
     while (!client.body_ended()) {
         const auto got = co_await client.read_body(piece);
         if (!got) co_return std::unexpected(got.error());
-        if (body.size() + *got > body_bytes_max) {
-            client.close_after_this();
-            co_return base::fail(errc::body_too_large,
-                                 fmt::format("The admin API takes bodies of at most {} bytes.", body_bytes_max));
-        }
+        if (body.size() + *got > body_bytes_max) co_return too_large();
         body.append(piece.data(), *got);
     }
     co_return body;
@@ -188,7 +193,7 @@ net::task<base::result<reply>> front::run(call& asked) {
     if (with_body) {
         if (!members->empty())
             co_return base::fail(errc::invalid_argument, "This takes its members in the body, not in the query.");
-        const auto body = co_await read_whole(asked.client);
+        const auto body = co_await read_whole(asked.client, asked.body_bytes);
         if (!body) co_return std::unexpected(body.error());
         members = read_body(*body);
         if (!members) co_return std::unexpected(members.error());
@@ -202,7 +207,8 @@ net::task<base::result<reply>> front::run(call& asked) {
         if (outcome && outcome->changed && parts->changed) parts->changed();
         return outcome;
     };
-    co_return co_await on_workers(asked.client, *parts_->workers, parts_->hub, parts_->work_max, std::move(work));
+    const auto at_most = found.row->reads_much ? parts_->report_max : parts_->work_max;
+    co_return co_await on_workers(asked.client, *parts_->workers, parts_->hub, at_most, std::move(work));
 }
 
 net::task<void> front::answer_api(call& asked, base::result<reply> outcome) {
@@ -230,6 +236,16 @@ net::task<void> front::answer_api(call& asked, base::result<reply> outcome) {
         made.status, http::reason_of(made.status), made.content_type, made.body.size(), asked.id, asked.id, extra,
         keep ? "" : "connection: close\r\n", asked.head_only ? std::string_view() : std::string_view(made.body));
     if (!co_await asked.client.write(text)) asked.client.close_after_this();
+}
+
+net::task<void> front::refuse_here(http::connection& client, bool head_only, base::error why) {
+    call asked{.client = client, .head_only = head_only};
+    co_await answer_api(asked, std::unexpected(std::move(why)));
+}
+
+net::task<void> front::refuse(http::connection& client, const base::error& why) {
+    client.close_after_this();
+    co_await refuse_here(client, false, why);
 }
 
 }  // namespace admin

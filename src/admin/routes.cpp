@@ -27,10 +27,10 @@ constexpr route all_routes[] = {
     {"DELETE", "/admin/v1/budgets/{}", operator_, remove_budget},
     {"GET", "/admin/v1/limits", viewer, list_limits},
     {"POST", "/admin/v1/limits", operator_, set_limit},
-    {"GET", "/admin/v1/usage", viewer, report_usage},
+    {"GET", "/admin/v1/usage", viewer, report_usage, true},
     {"GET", "/admin/v1/requests/{}", viewer, explain_request},
     {"GET", "/admin/v1/audit", viewer, list_audit},
-    {"GET", "/admin/v1/audit/verify", viewer, verify_audit},
+    {"GET", "/admin/v1/audit/verify", viewer, verify_audit, true},
     {"GET", "/admin/v1/prices", viewer, show_prices},
     {"GET", "/admin/v1/config", viewer, show_config},
 };

@@ -58,7 +58,9 @@ std::optional<config::settings> load_settings(config::purpose use) {
 int run_command(int argc, char** argv) {
     CLI::App app{"claude-proxy: a gateway in front of Claude that passes bytes unchanged and accounts for them"};
     app.require_subcommand(1);
-    app.failure_message(CLI::FailureMessage::help);
+    app.failure_message([](const CLI::App*, const CLI::Error& problem) {
+        return fmt::format("claude-proxy: {}; `--help` behind any word tells more\n", problem.what());
+    });
 
     CLI::App* const serve_word = app.add_subcommand("serve", "Run the API until SIGTERM, then drain");
     serve_word->footer(settings_help());

@@ -14,7 +14,7 @@ constexpr word_option tags{"--tag", "tags", texts, "A tag on every ledger row of
 constexpr word_option metadata{"--metadata", "metadata", json, "A JSON object of your own"};
 
 constexpr word_option create_options[] = {
-    {"--name,NAME", "name", text, "Lower case letters, digits, '-', '_' and '.'", true}, models, tags, metadata};
+    {"--name,NAME", "name", text, "Letters, digits, '-', '_' and '.'", true}, models, tags, metadata};
 constexpr word_option list_options[] = {{"--with-archived", "with_archived", flag, "Also archived ones"}};
 constexpr word_option one_team[] = {{"TEAM", "", text, "Id or name", true}};
 constexpr word_option update_options[] = {

@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <charconv>
 #include <deque>
+#include <utility>
 
+#include "database/postgres_cancel.hpp"
 #include "database/postgres_wire.hpp"
 #include "database/text.hpp"
 #include "database/transaction_state.hpp"
@@ -125,7 +127,6 @@ private:
     // Waits for all that was sent; the last result. `sent`: what libpq's sending function returned.
     result finish(int sent, milliseconds timeout);
     bool wait(clock::time_point deadline);
-    void cancel();
     static value cell_of(const PGresult* from, int row, int field);
     [[noreturn]] void fail(const PGresult* why);
     [[noreturn]] void fail(failure_kind why, const std::string& what);
@@ -135,6 +136,7 @@ private:
     options limits_;
     PGconn* session_ = nullptr;
     transaction_state state_;
+    postgres_cancel cancel_;
     std::vector<std::string> arrays_;  // of insert, kept for their memory
 };
 
@@ -170,7 +172,7 @@ void postgres_connection::connect() {
     // libpq counts in seconds and takes 1 for 2.
     const auto seconds = std::max<std::int64_t>(2, (limits_.connect_timeout.count() + 999) / 1'000);
     const auto connect_timeout = fmt::format("{}", seconds);
-    // Bounds the silent death of a peer, also for the connection that cancels a statement.
+    // Bounds the silent death of a peer.
     const auto silence_max = fmt::format("{}", std::max(limits_.statement_timeout, limits_.connect_timeout).count());
     // What stands before the URL it can override. Never `options`: poolers refuse it.
     const std::array<const char*, 8> names = {
@@ -227,7 +229,7 @@ result postgres_connection::finish(int sent, milliseconds timeout) {
     result failed, last;
     for (;;) {
         if (!wait(deadline)) {
-            cancel();
+            cancel_.give_up(std::exchange(session_, nullptr));
             fail(failure_kind::unavailable, fmt::format("postgres: no answer within {} ms", timeout.count()));
         }
         result one(PQgetResult(session_));
@@ -250,18 +252,6 @@ result postgres_connection::finish(int sent, milliseconds timeout) {
     if (failed) fail(failed.get());
     if (!last) fail_unreachable();
     return last;
-}
-
-// Else the server would go on with a statement that nobody waits for, and hold its locks. PQcancel has no timeout of
-// its own: a server that does not answer a ping gets none.
-void postgres_connection::cancel() {
-    constexpr std::array<const char*, 4> names = {"connect_timeout", "gssencmode", "dbname", nullptr};
-    const std::array<const char*, 4> values = {"2", "disable", url_.c_str(), nullptr};
-    if (PQpingParams(names.data(), values.data(), 1) != PQPING_OK) return;
-    PGcancel* request = PQgetCancel(session_);
-    std::array<char, 256> trouble;
-    if (request != nullptr) PQcancel(request, trouble.data(), trouble.size());
-    PQfreeCancel(request);
 }
 
 result postgres_connection::run(std::string_view sql, std::span<const value> parameters) {

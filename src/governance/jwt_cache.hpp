@@ -1,13 +1,16 @@
 // Tokens that were verified a moment ago, by their SHA-256: the memory of token_verifier (jwt.hpp).
 //
-// A table of small sets: a digest decides the set, and within the set the entry unused for longest gives way. Nothing
-// is allocated but the table, once, and nothing is ever swept. The tokens themselves are not kept: what is in memory
-// cannot be presented. Thread rule: one thread.
+// A table of small sets: a digest decides two of them (with one, a full set would throw out tokens while others are
+// half empty), and of their entries the one unused for longest gives way. Nothing is allocated but the table, once, and
+// nothing is ever swept. The tokens themselves are not kept: what is in memory cannot be presented. Thread rule: one
+// thread.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,7 +45,8 @@ private:
         std::uint64_t used_at = 0;  // a count of uses, not a time
         std::shared_ptr<const verified_token> what;
     };
-    entry* set_of(const digest& token);
+    std::array<std::span<entry>, 2> sets_of(const digest& token);  // may be one and the same
+    entry* entry_of(const digest& token);                          // null: there is none
 
     std::size_t ways_;
     std::size_t sets_;

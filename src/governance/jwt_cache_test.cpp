@@ -88,6 +88,14 @@ TEST(jwt_cache, holds_no_more_than_it_may) {
     }
 }
 
+TEST(jwt_cache, nine_tenths_of_its_places_hold_tokens_at_once) {
+    token_cache cache(10'000);
+    for (std::uint64_t number = 0; number < 9'000; ++number) cache.put(digest_number(number), until(1'000));
+    int found = 0;
+    for (std::uint64_t number = 0; number < 9'000; ++number) found += cache.find(digest_number(number), 0) != nullptr;
+    EXPECT_GE(found, 8'900);
+}
+
 TEST(jwt_cache, forgets_all_when_it_is_told) {
     token_cache cache(100);
     cache.put(digest_number(1), until(1'000));

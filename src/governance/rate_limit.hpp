@@ -91,7 +91,7 @@ struct longest_refusal {
 enum class when_unsure : std::uint8_t { ask, decide };
 
 // The longest time that a request is kept waiting for the shared state; then it is decided here.
-inline constexpr std::chrono::milliseconds pending_max{20};
+inline constexpr std::chrono::milliseconds pending_max{50};
 
 class limiter;
 

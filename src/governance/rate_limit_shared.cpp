@@ -89,20 +89,20 @@ std::int64_t limiter::take_credit(meter& at, std::int64_t amount, std::int64_t n
     const auto needed = std::min(amount, limit);
     auto& credit = at.granted.credit;
     auto held = credit.load();
-    while (held >= needed) {
-        if (!credit.compare_exchange_weak(held, held - amount)) continue;
-        if (held - amount < at.granted.low.load(std::memory_order_relaxed)) urge();
-        return 0;
+    for (;;) {
+        if (held < needed) {
+            const auto wait = look(at, amount, now_us, decide);
+            if (wait == pending) want(at, amount);
+            if (wait != 0) return wait;
+            if (!decide) {  // granted in this moment
+                held = credit.load();
+                continue;
+            }
+            // Taken on trust: owed to the shared bucket, and told to it in the next round.
+        }
+        if (credit.compare_exchange_weak(held, held - amount)) break;
     }
-    if (!decide) {
-        const auto wait = look(at, amount, now_us, decide);
-        if (wait > 0) return wait;
-        want(at, amount);
-        return pending;
-    }
-    // Taken on trust: from the bucket as it is known here, and owed to the shared one.
-    if (const auto wait = at.bucket.take(amount, now_us)) return wait;
-    credit.fetch_sub(amount);
+    if (held - amount < at.granted.low.load(std::memory_order_relaxed)) urge();
     return 0;
 }
 

@@ -67,7 +67,7 @@ public:
     virtual void enlist(std::shared_ptr<limiter> who, haste when) = 0;
 
 protected:
-    static constexpr std::int64_t overdue_after_us = 20'000;
+    static constexpr std::int64_t overdue_after_us = 50'000;
 
     std::atomic<bool> available_{false};
     std::atomic<std::int64_t> asked_at_us_{0};  // 0: nothing is under way

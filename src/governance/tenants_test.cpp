@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <random>
+#include <string>
 
 namespace governance {
 namespace {
@@ -91,6 +93,32 @@ TEST(tenants, a_star_is_any_text_and_none) {
     EXPECT_TRUE(matches_pattern("a**c", "ac"));
     EXPECT_FALSE(matches_pattern("ab*ba", "aba"));  // head and tail may not share letters
     EXPECT_FALSE(matches_pattern("*ab*ab", "xab"));
+}
+
+bool matches_slowly(std::string_view pattern, std::string_view text) {
+    if (pattern.empty()) return text.empty();
+    if (pattern[0] != '*')
+        return !text.empty() && text[0] == pattern[0] && matches_slowly(pattern.substr(1), text.substr(1));
+    for (std::size_t taken = 0; taken <= text.size(); ++taken)
+        if (matches_slowly(pattern.substr(1), text.substr(taken))) return true;
+    return false;
+}
+
+TEST(tenants, patterns_match_as_their_definition_says) {
+    std::mt19937 random(7);
+    const auto word = [&](std::string_view letters, std::size_t size_max) {
+        std::string made(random() % (size_max + 1), ' ');
+        for (char& c : made) c = letters[random() % letters.size()];
+        return made;
+    };
+    int matched = 0;
+    for (int i = 0; i < 100'000; ++i) {
+        const std::string pattern = word("ab*", 7), text = word("ab", 9);
+        const bool expected = matches_slowly(pattern, text);
+        ASSERT_EQ(matches_pattern(pattern, text), expected) << pattern << " on " << text;
+        matched += expected;
+    }
+    EXPECT_GT(matched, 10'000);
 }
 
 TEST(tenants, a_hostile_model_name_costs_time_in_proportion_to_its_length) {

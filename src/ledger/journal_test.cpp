@@ -113,6 +113,7 @@ TEST_F(journal_folder, finished_attempts_are_read_once_and_in_order) {
     }
     EXPECT_EQ(j.unread(), 1000u);
     EXPECT_EQ(ids_read(j, 10), std::vector(written.begin(), written.begin() + 10));
+    EXPECT_EQ(ids_read(j, 700).size(), 700u);
     j.rewind();
     EXPECT_EQ(ids_read(j, 600), std::vector(written.begin(), written.begin() + 600)) << "they were not accepted";
     j.accept();

@@ -11,6 +11,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -30,7 +31,7 @@ constexpr milliseconds backoff_most{5'000};
 constexpr int busy_said_after = 3;  // a lock that is not to be had once or twice is no outage
 constexpr std::chrono::seconds adopt_every{30};
 constexpr std::chrono::hours partitions_every{6};  // this month's and the next one's are there: any time will do
-constexpr std::size_t adopted_share = 4;           // a quarter of a batch is for dead processes, however busy we are
+constexpr std::size_t adopted_share = 4;           // of a batch is for dead processes: a quarter
 constexpr int writer_nice_more = 5;                // rows can wait, requests should not
 
 std::int64_t now_ms() {
@@ -66,6 +67,7 @@ struct writer::state {
     std::vector<journal_row> pending;
     std::optional<dead_replica> dead;
     std::deque<std::string> to_adopt;
+    std::set<std::string> foreign_said;
     steady::time_point adopt_next{};
     steady::time_point partitions_next{};
     std::optional<steady::time_point> outage_since;
@@ -167,39 +169,40 @@ void writer::state::run() {
 // One turn; true when there may be more to do at once.
 bool writer::state::round() {
     std::uint64_t flushes = 0;
+    bool is_flushing = false;
     {
         const std::lock_guard lock(mutex);
         flushes = flushes_wanted;
+        is_flushing = flushes != flushes_done;
     }
     source.prepare();
     mind_partitions();
-    mind_dead();
+    if (!is_flushing) mind_dead();
     gather();
     note_counts();
     if (!pending.empty() && !write_rows(pending)) return false;
     source.accept();
-    const bool was_full = pending.size() >= settings.batch_rows_max;
-    const bool dead_has_more = dead && std::ranges::any_of(pending, [](const auto& row) { return !row.is_own; });
     if (dead) dead->accept();
-    if (dead && !dead_has_more && !finish_dead()) return false;
+    const bool had_own = !records.empty();
+    const bool had_dead = pending.size() > records.size();
+    if (dead && !had_dead && !is_flushing && !finish_dead()) return false;
     oldest_ms = 0;
     note_counts();
-    if (pending.empty()) {
-        const std::lock_guard lock(mutex);
+    const bool was_full = pending.size() >= settings.batch_rows_max;
+    const std::lock_guard lock(mutex);
+    if (!had_own) {  // all that was finished before this turn is in the database
         flushes_done = flushes;
         changed.notify_all();
-        return flushes_wanted != flushes || !to_adopt.empty();
     }
-    // Somebody who waits for the flush is told by the next round, which finds nothing.
-    const std::lock_guard lock(mutex);
-    return was_full || dead_has_more || !to_adopt.empty() || flushes_done != flushes_wanted;
+    const bool is_wanted = flushes_done != flushes_wanted;
+    return was_full || is_wanted || had_dead || (!is_flushing && !to_adopt.empty());
 }
 
 void writer::state::gather() {
     const std::size_t most = settings.batch_rows_max;
     pending.clear();
     records.clear();
-    if (dead) dead->take(pending, std::max<std::size_t>(1, most / adopted_share));
+    if (dead) dead->take(pending, std::max<std::size_t>(1, most / adopted_share));  // however busy we are
     const std::size_t adopted = pending.size();
     source.take(records, most > adopted ? most - adopted : 0);
     oldest_ms = 0;
@@ -301,7 +304,8 @@ void writer::state::mind_dead() {
         if (!folder) continue;
         dead.emplace(std::move(*folder));
         if (dead->is_foreign()) {
-            say("the journal of " + name + " is of another release and stays where it is");
+            if (foreign_said.insert(name).second)
+                say("the journal of " + name + " is of another release and stays where it is");
             dead.reset();
         }
     }

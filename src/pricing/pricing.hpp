@@ -73,8 +73,7 @@ public:
     // Names this table in every ledger row: 16 hex characters, a hash (FNV-1a) of yaml(). Tells tables apart that
     // differ by mistake or on purpose, not by malice.
     const std::string& id() const;
-    std::string_view yaml()
-        const;  // for the database: the document, and a line "---" and the overrides if there are any
+    std::string_view yaml() const;  // for the database: the document, then after a line "---" the overrides, if any
 
     // Never less than what the answer can cost, as far as bytes and the context window can tell. It holds for a cost
     // computed with the same at_ms.

@@ -4,17 +4,20 @@ namespace redis {
 
 // Numbers in Lua are doubles: times count from 2023, so that they are exact to a sixty-fourth of a microsecond.
 // `0.01`: a bucket that lacks a hundredth of a request to its next one has it, since times are rounded.
-// `16`: what is granted ahead is that part of what is left, so that slices shrink near the limit.
+// What is granted ahead is a sixteenth of what is left, so that slices shrink near the limit; from half of it on it is
+// at most a four-hundredth of the limit, so that what four idle replicas hold is one part in a hundred.
 const std::string_view limit_script = R"lua(
 local minute, epoch = 60000000, 1700000000
 local key, mine, lease = KEYS[1], 'place:' .. ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = (tonumber(time[1]) - epoch) * 1000000 + tonumber(time[2])
 
-local function granted_of(there, want, need, ahead)
+local function granted_of(limit, there, want, need, ahead)
   local granted = 0
   if want > 0 and there >= need then granted = math.max(0, math.min(want, there)) end
-  return granted + math.max(0, math.min(ahead, math.floor((there - granted) / 16)))
+  ahead = math.min(ahead, math.floor((there - granted) / 16))
+  if there < limit / 2 then ahead = math.min(ahead, math.floor(limit / 400)) end
+  return granted + math.max(0, ahead)
 end
 
 local answer, longest = {}, 0
@@ -29,7 +32,7 @@ for i, name in ipairs(names) do
     local each = minute / per_minute
     missing = math.max((tonumber(known[i]) or now) - now, missing_min)
     missing = math.max(0, missing + charge * each)
-    granted = granted_of(math.floor((minute - missing) / each + 0.01), want, need, ahead)
+    granted = granted_of(per_minute, math.floor((minute - missing) / each + 0.01), want, need, ahead)
     missing = missing + granted * each
     if missing > 0 then
       redis.call('HSET', key, name, string.format('%.3f', now + missing))
@@ -54,7 +57,7 @@ if places > 0 then
     end
   end
   free = math.max(0, free)
-  granted = granted_of(free, want, 1, ahead)
+  granted = granted_of(places, free, want, 1, ahead)
   free = free - granted
   if held + granted > 0 then
     redis.call('HSET', key, mine, string.format('%d %d', held + granted, now + lease))

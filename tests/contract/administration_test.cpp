@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "governance/change.hpp"
 #include "governance_suite.hpp"
 
 namespace governance {
@@ -331,6 +332,23 @@ TEST_P(administration_contract, roles_are_kept_apart) {
     EXPECT_EQ(kind_of(admin().create_key(boss, wanted)), errc::invalid_argument);
     EXPECT_EQ(kind_of(admin().update_key(boss, made->what.id, wanted)), errc::invalid_argument);
     EXPECT_TRUE(admin().revoke_key(boss, made->what.id));
+}
+
+TEST_P(administration_contract, a_busy_database_is_asked_again_a_few_times) {
+    int busy = 0;
+    interposed troubled(connect(), [&](std::string_view sql) {
+        if (!sql.starts_with("INSERT INTO claude_proxy.teams") || busy == 0) return;
+        --busy;
+        throw database::failure(database::failure_kind::busy, "a deadlock");
+    });
+    administration trying(troubled, hasher(), now);
+    busy = change_tries_max - 1;
+    EXPECT_TRUE(trying.create_team(boss, named("patient")));
+    busy = change_tries_max;
+    EXPECT_THROW(trying.create_team(boss, named("hopeless")), database::failure);
+    EXPECT_EQ(busy, 0);
+    EXPECT_EQ(admin().verify_audit().entries, 1u);
+    EXPECT_EQ(admin().list_teams().size(), 1u);
 }
 
 TEST_P(administration_contract, of_those_who_race_for_a_name_one_wins) {

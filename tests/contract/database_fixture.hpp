@@ -179,8 +179,10 @@ private:
 
 inline std::string name_of_database(const testing::TestParamInfo<const char*>& info) { return info.param; }
 
-// In each source: RUN_ON_EVERY_DATABASE(its suite).
+// In each source one of these, for each of its suites.
 #define RUN_ON_EVERY_DATABASE(suite) \
     INSTANTIATE_TEST_SUITE_P(on, suite, testing::Values("sqlite", "postgres", "pgbouncer"), contract::name_of_database)
+#define RUN_ON_POSTGRES(suite) \
+    INSTANTIATE_TEST_SUITE_P(on, suite, testing::Values("postgres", "pgbouncer"), contract::name_of_database)
 
 }  // namespace contract

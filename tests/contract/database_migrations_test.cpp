@@ -7,6 +7,7 @@ namespace contract {
 namespace {
 
 class migrations : public database_suite {};
+class migrations_of_postgres : public database_suite {};
 
 std::int64_t count(connection& on, const std::string& table) {
     return integer_of(on.query("SELECT COUNT(*) FROM claude_proxy." + table)[0][0]);
@@ -77,17 +78,10 @@ TEST_P(migrations, the_ledger_has_a_partition_for_this_month_and_the_next) {
     EXPECT_EQ(count(*on, "attempts_2023_12"), 0);
 }
 
-TEST_P(migrations, every_table_is_closed_to_other_roles) {
+TEST_P(migrations_of_postgres, every_table_is_closed_to_other_roles) {
     const auto on = connect();
     database::migrate(*on);
     database::ensure_partitions(*on, 1'796'000'000'000);
-    if (is_sqlite()) {
-        using std::filesystem::perms;
-        for (const auto& file : std::filesystem::directory_iterator(folder() / "sub")) {
-            EXPECT_EQ(file.status().permissions(), perms::owner_read | perms::owner_write) << file.path();
-        }
-        return;
-    }
     const auto admin = as_admin();
     const auto open = admin->query(
         "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -118,8 +112,7 @@ TEST_P(migrations, every_table_is_closed_to_other_roles) {
               failure_kind::invalid);
 }
 
-TEST_P(migrations, need_no_right_to_make_a_schema_that_is_there) {
-    if (is_sqlite()) return;  // has neither rights nor schemas
+TEST_P(migrations_of_postgres, need_no_right_to_make_a_schema_that_is_there) {
     const auto admin = as_admin();
     admin->run_script("CREATE SCHEMA claude_proxy AUTHORIZATION gateway");
     if (admin->query("SELECT 1 FROM pg_roles WHERE rolname = 'somebody'").empty())
@@ -132,6 +125,7 @@ TEST_P(migrations, need_no_right_to_make_a_schema_that_is_there) {
 }
 
 RUN_ON_EVERY_DATABASE(migrations);
+RUN_ON_POSTGRES(migrations_of_postgres);
 
 }  // namespace
 }  // namespace contract

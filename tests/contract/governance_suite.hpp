@@ -2,9 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "database/migrations.hpp"
 #include "database_fixture.hpp"
@@ -30,6 +35,40 @@ inline key_draft key_named(std::string name, std::string team) {
     made.team = std::move(team);
     return made;
 }
+
+// A real connection, and a word before each statement: whoever is asked may throw what a database in trouble throws.
+class interposed : public database::connection {
+public:
+    using word = std::function<void(std::string_view sql)>;
+    interposed(std::unique_ptr<database::connection> real, word before)
+        : real_(std::move(real)), before_(std::move(before)) {}
+    using database::connection::execute;
+    using database::connection::query;
+    database::engine kind() const override { return real_->kind(); }
+    std::vector<database::row> query(std::string_view sql, std::span<const database::value> with) override {
+        before_(sql);
+        return real_->query(sql, with);
+    }
+    std::uint64_t execute(std::string_view sql, std::span<const database::value> with) override {
+        before_(sql);
+        return real_->execute(sql, with);
+    }
+    void run_script(std::string_view sql) override { real_->run_script(sql); }
+    std::vector<database::value> insert(const database::batch& rows) override { return real_->insert(rows); }
+    void begin() override {
+        before_("BEGIN");
+        real_->begin();
+    }
+    void commit() override {
+        before_("COMMIT");
+        real_->commit();
+    }
+    void rollback() noexcept override { real_->rollback(); }
+
+private:
+    std::unique_ptr<database::connection> real_;
+    word before_;
+};
 
 class governance_suite : public contract::database_suite {
 protected:

@@ -5,6 +5,7 @@ them end with the process that started them, however it ends. PostgreSQL and PgB
 run as the user `postgres`.
 """
 
+import concurrent.futures
 import ctypes
 import glob
 import os
@@ -21,6 +22,8 @@ from support.timing import seconds
 ADMIN, OWNER = "postgres", "gateway"  # roles: a superuser, and one that may do nothing but own its databases
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
+# The signal comes when the thread that started a process ends, and a test may start a server from any thread.
+STARTER = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="servers")
 STARTS_MAX = 5  # tries to find a free port: another process may take it between the look and the start
 
 
@@ -103,7 +106,8 @@ class Server:
 
     def _start_once(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
+            self.process = STARTER.submit(
+                subprocess.Popen,
                 self.command(),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -112,7 +116,7 @@ class Server:
                 preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, self.death_signal),
                 start_new_session=True,  # a Ctrl-C for the tests is not one for the server that they still talk to
                 **self.identity(),
-            )
+            ).result()
         deadline = time.monotonic() + seconds(60)
         while not self.answers():
             assert self.process.poll() is None, f"{self.name} ended at its start\n{self.log()}"
@@ -199,6 +203,7 @@ class Postgres(Server):
                 "max_connections = 200\n"
                 "shared_buffers = 64MB\n"
                 "fsync = off\n"  # the machine does not crash, processes do
+                "deadlock_timeout = 100ms\n"
                 "log_min_messages = warning\n"
             )
 

@@ -1,0 +1,56 @@
+// The database goes away for real: stopped, killed in the middle of a commit, frozen.
+#include "ledger_fixture.hpp"
+
+namespace contract {
+namespace {
+
+class ledger_outage : public ledger_suite {
+public:
+    std::string server() const { return GetParam(); }
+
+    // Rows are finished all the time while `trouble` comes and goes `times` times; then everything is there once.
+    void expect_exact_books(std::string_view begin, std::string_view end, int times) {
+        std::atomic<int> began = 0, ended = 0;
+        ledger::writer_hooks hooks;
+        hooks.outage_began = [&](const std::string&) { ++began; };
+        hooks.outage_ended = [&](milliseconds) { ++ended; };
+        limits.statement_timeout = milliseconds(500);
+        limits.connect_timeout = milliseconds(500);
+        ledger::journal journal(settings);
+        ledger::lane& lane = journal.add_lane();
+        const auto writer = writer_of(journal, hooks);
+        std::uint64_t next = 0;
+        const auto some = [&](milliseconds time) {
+            const auto until = std::chrono::steady_clock::now() + time;
+            while (std::chrono::steady_clock::now() < until) {
+                run(lane, next, 50);
+                next += 50;
+                std::this_thread::sleep_for(milliseconds(2));
+            }
+        };
+        for (int i = 0; i < times; ++i) {
+            some(milliseconds(150));
+            const auto before = writer->counts().rows_written.load();
+            outage trouble(std::string(begin) + " " + server(), std::string(end) + " " + server());
+            some(milliseconds(700));
+            EXPECT_GT(writer->counts().lag_ms, 0u);
+            EXPECT_GT(journal.unread(), 0u);
+            EXPECT_GE(writer->counts().rows_written, before);
+            trouble.end();
+        }
+        EXPECT_TRUE(writer->flush(in(60)).is_complete());
+        EXPECT_GE(began, 1);
+        EXPECT_EQ(began, ended);
+        on = connect();
+        expect_exactly(next);
+    }
+};
+
+TEST_P(ledger_outage, stopped) { expect_exact_books("stop", "start", 2); }
+TEST_P(ledger_outage, killed) { expect_exact_books("kill", "start", 3); }
+TEST_P(ledger_outage, frozen) { expect_exact_books("freeze", "thaw", 2); }
+
+INSTANTIATE_TEST_SUITE_P(of, ledger_outage, testing::Values("postgres", "pgbouncer"), name_of_database);
+
+}  // namespace
+}  // namespace contract
