@@ -56,8 +56,9 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
     record(x);
 }
 
-net::task<void> front::run(exchange& x, http::request_head& head) {
-    std::string kept_head;  // where `head` points to when the authentication had to wait
+net::task<void> front::run(exchange& x, const http::request_head& head) {
+    const http::request_head* asked = &head;
+    std::unique_ptr<kept_head> kept;  // what `asked` points to when the authentication had to wait
     auto path = normal_path(head.path);
     if (!path) {
         co_await gateway::refuse(
@@ -75,7 +76,7 @@ net::task<void> front::run(exchange& x, http::request_head& head) {
     }
     x.record.route = found.row->label;
     if (found.row->authenticated) {
-        const auto known = co_await authenticate(x, parts_, head, kept_head);
+        const auto known = co_await authenticate(x, parts_, asked, kept);
         if (!known) {
             co_await gateway::refuse(x, known.error());
             co_return;
@@ -86,7 +87,7 @@ net::task<void> front::run(exchange& x, http::request_head& head) {
             co_return;
         }
     }
-    co_await found.row->run(x, parts_, head);
+    co_await found.row->run(x, parts_, *asked);
 }
 
 void front::record(exchange& x) {
