@@ -13,6 +13,7 @@ SMALL = b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[{"role":"user",
 class Ledger:
     def __init__(self, gateway):
         self.gateway, self.path = gateway, sqlite_path(gateway)
+        self.marks = gateway.__dict__.setdefault("ledger_marks", set())
 
     def query(self, text, *values):
         database = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=10)
@@ -47,9 +48,8 @@ class Ledger:
         return wait_until(lambda: self.query(text, own_id), 10, f"the refusal of {own_id}")[0]
 
     def all_rows(self):
-        """Every attempt so far: a request of our own (the upstream must answer it) is waited for, and left out."""
+        """Every attempt so far: a request of our own (the upstream must answer it) is waited for. Such are left out."""
         mark = self.gateway.ask(request(body=SMALL))
         assert mark.status == 200, mark.body
-        self.attempts(mark)
-        own = mark.header("x-claude-proxy-request-id") + "."
-        return [row for row in self.rows() if not row["attempt_id"].startswith(own)]
+        self.marks.add(self.attempt(mark)["attempt_id"])
+        return [row for row in self.rows() if row["attempt_id"] not in self.marks]
