@@ -73,7 +73,7 @@ class EcKey(PrivateKey):
 
 
 def token(key, head=None, **claims):
-    """A token of the search team's user. A claim of None is left out; numbers of iat, nbf and exp are seconds from now."""
+    """Of a user of the team `search`. A claim of None is left out; numbers of iat, nbf and exp are seconds from now."""
     whole = {"iss": ISSUER, "aud": AUDIENCE, "sub": "user-1", "team": "search", "iat": 0, "exp": 600, **claims}
     whole = {name: value for name, value in whole.items() if value is not None}
     for name in ("iat", "nbf", "exp"):
