@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "net/signal.hpp"
 
 namespace gateway {
@@ -37,7 +39,7 @@ bool any_credential(const http::request_head& head, Visit visit) {
 // What one look at memory says.
 struct look {
     std::shared_ptr<const governance::caller> who;
-    base::error why{errc::credential_missing, "Send a key of this gateway as `x-api-key` or `authorization: Bearer`."};
+    base::error why{errc::credential_missing};
     bool key_may_be_new = false;    // the directory might know it after another look at the database
     bool token_may_be_new = false;  // the issuer might have a newer key set
 };
@@ -53,14 +55,8 @@ std::shared_ptr<const governance::caller> caller_of(const tenancy& who, const go
     auto made = std::make_shared<governance::caller>(*team);
     made->key_id = "jwt";
     made->subject = token.subject;
-    if (!token.scopes.empty()) {
-        made->every_scope = false;
-        made->scopes.clear();
-        for (const auto& scope : token.scopes) {
-            if (scope == "*") made->every_scope = true;
-            made->scopes.push_back(scope);
-        }
-    }
+    made->scopes = token.scopes;
+    made->every_scope = std::ranges::find(token.scopes, "*") != token.scopes.end();
     return made;
 }
 
