@@ -203,7 +203,7 @@ def test_a_project_of_supabase_needs_one_setting(shared_upstream, keys):
     with KeyServer(keys["ec"]) as project:
         settings = {"SUPABASE_URL": project.url + "/", "JWT_DEFAULT_TEAM": "guests"}
         with Gateway(shared_upstream.url, **settings) as gateway:
-            own_id, guests = new_team(gateway, "search"), new_team(gateway, "guests")
+            guests, own_id = new_team(gateway, "guests"), new_team(gateway, "search")
             common = {"iss": project.url + "/auth/v1", "aud": "authenticated", "team": None, "sub": "5f0c-1"}
             good = token(keys["ec"], app_metadata={"team": "search"}, user_metadata={"team": "haiku"}, **common)
             wait_until(lambda: ask(gateway, good).status == 200, 10, "the team and the keys are known")
