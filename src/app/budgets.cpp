@@ -92,8 +92,8 @@ base::result<void> prepare_budget(boost::json::object& members) {
 void print_one(const boost::json::object& answer) { fmt::print("{}", members_text(answer)); }
 
 void print_budgets(const boost::json::object& answer) {
-    constexpr column columns[] = {{"ID", "id"},         {"SCOPE", "scope"}, {"NAME", "name"},    {"LIMIT", "limit"},
-                                  {"PERIOD", "period"}, {"HARD", "hard"},   {"ALERTS", "alerts"}};
+    constexpr column columns[] = {{"ID", "id"},       {"SCOPE", "scope"},   {"NAME", "name"}, {"SPENT", "spent"},
+                                  {"LIMIT", "limit"}, {"PERIOD", "period"}, {"HARD", "hard"}, {"ALERTS", "alerts"}};
     fmt::print("{}", table_text(answer.at("data").as_array(), columns, "There are no budgets."));
 }
 

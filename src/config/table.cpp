@@ -81,7 +81,7 @@ constexpr row all_rows[] = {
     {"REDIS_URL", secret_url{in<&settings::redis_url>, "redis://", ""},
      "Rate limits shared by all replicas. Empty: every replica counts for itself."},
     {"CLAUDE_PROXY_LISTEN", listener{in<&settings::listen>}, "Public address. Port 0: any free one, told in the log."},
-    {"CLAUDE_PROXY_ADMIN_LISTEN", listener{in<&settings::admin_listen>}, "Admin address: /metrics, /health, /ready."},
+    {"CLAUDE_PROXY_ADMIN_LISTEN", listener{in<&settings::admin_listen>}, "Admin address: the admin API, /metrics, /health, /ready."},
     {"CLAUDE_PROXY_UPSTREAM_URL", url{calls<&upstream::options::url>}, "Where Claude is, http or https."},
     {"CLAUDE_PROXY_THREADS", count32{in<&settings::threads>, 0, 1024}, "Reactor threads. 0: number of cores."},
     {"CLAUDE_PROXY_TLS_CERT_FILE", readable_file{in<&settings::tls_cert_file>},
