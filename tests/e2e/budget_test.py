@@ -285,5 +285,3 @@ def test_a_budget_is_free_again_when_its_requests_fail(simulator, tmp_path):
         compared.check()
         print(f"\n{waiting:.0f} waited when everybody left; {compared}; spent {spent_by(cluster)}, a hold is {hold}")
         truth.check_sums(database)
-
-
