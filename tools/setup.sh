@@ -19,7 +19,7 @@ packages_of() {
     case $1 in
         run) echo clang-19 mold ccache ninja-build cmake make git ca-certificates curl libboost1.81-dev \
             libboost-json1.81-dev libfmt-dev libssl-dev libsimdjson-dev prometheus-cpp-dev libyaml-cpp-dev \
-            libcli11-dev libsqlite3-dev libpq-dev libcurl4-openssl-dev libcjose-dev libjansson-dev \
+            libcli11-dev libsqlite3-dev libpq-dev libcurl4-openssl-dev libjansson-dev \
             libhiredis-dev pkg-config ;;
         test) echo libgtest-dev libgmock-dev python3 python3-pytest openssl postgresql-15 pgbouncer redis-server \
             python3-psycopg2 ;;

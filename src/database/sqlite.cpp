@@ -1,9 +1,8 @@
 #include "database/sqlite.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <charconv>
@@ -133,13 +132,13 @@ void sqlite_connection::make_file() const {
     const std::filesystem::path path(path_);
     std::error_code error;
     if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
-    // Made here and not by SQLite, which would let everybody read it. Its WAL gets the same mode.
-    const int made = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (made < 0) {
+    // Made here and not by SQLite, which would let everybody read it. Its WAL gets the same mode. Not opened: a process
+    // that closes a file gives up all its locks on it, also those of its other connections, and then the next process
+    // that leaves takes the WAL away under them.
+    if (::mknod(path_.c_str(), S_IFREG | 0600, 0) != 0 && errno != EEXIST) {
         const auto why = std::error_code(errno, std::generic_category()).message();
         throw failure(failure_kind::unavailable, fmt::format("sqlite: {}: {}", path_, why));
     }
-    ::close(made);
 }
 
 void sqlite_connection::use_wal() {
@@ -166,9 +165,13 @@ void sqlite_connection::open() {
     constexpr int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (const int code = sqlite3_open_v2(path_.c_str(), &file_, flags, nullptr); code != SQLITE_OK) {
         stale_ = true;
-        fail(code);
+        const auto why = std::error_code(sqlite3_system_errno(file_), std::generic_category()).message();
+        fail(kind_of_sqlite(code), fmt::format("sqlite: {}: {}", path_, why));
     }
     stale_ = true;  // until all of the following went well
+    if (sqlite3_db_readonly(file_, "main") == 1) {
+        fail(failure_kind::unavailable, fmt::format("sqlite: {}: the file is read-only", path_));
+    }
     sqlite3_extended_result_codes(file_, 1);
     sqlite3_busy_timeout(file_, static_cast<int>(limits_.statement_timeout.count()));
     const auto is_late = [](void* self) {

@@ -196,6 +196,7 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     into.bound = s.who.prices.bound_of(view.model, into.facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
+    if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
     co_return co_await hold(x, s, into);
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "net/signal.hpp"
 
 namespace gateway {
@@ -37,7 +39,7 @@ bool any_credential(const http::request_head& head, Visit visit) {
 // What one look at memory says.
 struct look {
     std::shared_ptr<const governance::caller> who;
-    base::error why{errc::credential_missing, "Send a key of this gateway as `x-api-key` or `authorization: Bearer`."};
+    base::error why{errc::credential_missing};
     bool key_may_be_new = false;    // the directory might know it after another look at the database
     bool token_may_be_new = false;  // the issuer might have a newer key set
 };
@@ -53,14 +55,8 @@ std::shared_ptr<const governance::caller> caller_of(const tenancy& who, const go
     auto made = std::make_shared<governance::caller>(*team);
     made->key_id = "jwt";
     made->subject = token.subject;
-    if (!token.scopes.empty()) {
-        made->every_scope = false;
-        made->scopes.clear();
-        for (const auto& scope : token.scopes) {
-            if (scope == "*") made->every_scope = true;
-            made->scopes.push_back(scope);
-        }
-    }
+    made->scopes = token.scopes;
+    made->every_scope = std::ranges::find(token.scopes, "*") != token.scopes.end();
     return made;
 }
 
@@ -109,33 +105,36 @@ look look_up(const http::request_head& head, tenancy& who, std::int64_t now) {
     return result;
 }
 
-// The head again, in memory of its own: the one that was parsed dies with the first wait.
-bool keep_head(exchange& x, http::request_head& head, std::string& kept) {
+// Null: it could not be read a second time, which cannot be.
+std::unique_ptr<kept_head> copy_of(const http::request_head& head, const http::server_options& options) {
+    auto kept = std::make_unique<kept_head>();
     const auto& last = head.headers.back().line;  // there is one: the credential
-    const char* const end = last.data() + last.size() + 4;
-    kept.assign(head.method.data(), end);
-    const http::head_limits limits{x.client.options().head_bytes_max, x.client.options().headers_max};
-    head = {};
-    return http::parse_request(kept, limits, head).has_value();
+    kept->bytes.assign(head.method.data(), last.data() + last.size() + 4);
+    const http::head_limits limits{options.head_bytes_max, options.headers_max};
+    if (!http::parse_request(kept->bytes, limits, kept->head)) return nullptr;
+    return kept;
 }
 
 }  // namespace
 
-net::task<base::result<void>> authenticate(exchange& x, service& s, http::request_head& head, std::string& kept) {
+net::task<base::result<void>> authenticate(exchange& x, service& s, const http::request_head*& head,
+                                           std::unique_ptr<kept_head>& kept) {
     const std::int64_t now = began_at_ms(x);
-    look result = look_up(head, s.who, now);
+    look result = look_up(*head, s.who, now);
     if (!result.who && (result.key_may_be_new || result.token_may_be_new)) {
         net::signal looked(x.client.reactor());
         const bool asked = result.key_may_be_new ? s.who.keeper.refresh_soon(looked.notifier())
                                                  : s.who.issuer->refresh(looked.notifier());
         if (asked) {
-            x.client.keep_input();
-            if (!keep_head(x, head, kept)) co_return fail(errc::internal, "A head could not be read a second time.");
+            kept = copy_of(*head, x.client.options());
+            if (!kept) co_return fail(errc::internal, "A head could not be read a second time.");
+            head = &kept->head;
+            x.client.keep_input();  // which may give back the memory that the head lay in
             x.client.timer().set_after(look_up_max.count());
             const net::wake why = co_await looked.wait(x.client.timer(), &x.client.stream());
             if (why == net::wake::hangup) co_return fail(errc::client_left);
             if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");
-            result = look_up(head, s.who, now);
+            result = look_up(*head, s.who, now);
         }
     }
     // What is not known may have been made since, what is known may have been revoked.

@@ -2,13 +2,24 @@
 // database, once, together with others.
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include "gateway/exchange.hpp"
 
 namespace gateway {
 
+// The head of a request that has to wait, in memory of its own.
+struct kept_head {
+    std::string bytes;
+    http::request_head head;
+};
+
 // Sets x.caller. Errors: credential_missing, credential_invalid, credential_expired, permission_denied (an
 // administrator's key), address_not_allowed, directory_stale, client_left, shutting_down.
-// It may wait: `head` then points into `kept`, where a copy of it was made.
-net::task<base::result<void>> authenticate(exchange& x, service& s, http::request_head& head, std::string& kept);
+// It may wait: `head` then points into `kept`, because the one that was given is everybody's: the next request of the
+// reactor is read into it.
+net::task<base::result<void>> authenticate(exchange& x, service& s, const http::request_head*& head,
+                                           std::unique_ptr<kept_head>& kept);
 
 }  // namespace gateway

@@ -12,20 +12,21 @@ namespace {
 // The upstream's limits are those of the whole installation: a caller is told its own instead. What a subscription has
 // left (`unified`) is no limit of ours and passes.
 bool tells_limits(std::string_view name) {
-    static constexpr std::string_view prefixes[] = {"anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-"};
-    if (name.size() < 15 || (name[0] | 0x20) != 'a') return false;
+    constexpr std::string_view family = "anthropic-";
+    if (name.size() <= family.size() || name[family.size() - 1] != '-') return false;
+    const char next = static_cast<char>(name[family.size()] | 0x20);
+    if (next != 'r' && next != 'p' && next != 'f') return false;  // most names end here
     const auto begins_with = [name](std::string_view prefix) {
         return name.size() > prefix.size() && http::equals_lower(name.substr(0, prefix.size()), prefix);
     };
-    return std::ranges::any_of(prefixes, begins_with) && !begins_with("anthropic-ratelimit-unified-");
+    return (begins_with("anthropic-ratelimit-") && !begins_with("anthropic-ratelimit-unified-")) ||
+           begins_with("anthropic-priority-") || begins_with("anthropic-fast-");
 }
 
 iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 }  // namespace
 
-std::string passed_headers(exchange& x, const http::response_head& head) {
-    std::string made;
-    made.reserve(head.size + 256);
+void append_passed_headers(exchange& x, const http::response_head& head, std::string& made) {
     for (const auto& entry : head.headers) {
         switch (entry.id) {
             case http::field::content_length:
@@ -47,16 +48,16 @@ std::string passed_headers(exchange& x, const http::response_head& head) {
         if (head.hop_by_hop(entry)) continue;
         made.append(entry.line).append("\r\n");
     }
-    return made;
 }
 
 downstream::downstream(exchange& x, const http::response_head& head, bool event_stream) : x_(x), status_(head.status) {
-    const std::string headers = passed_headers(x, head);
-    if (x.recording) x.recording->head(head.status, std::string(head.reason), headers, event_stream);
-    head_.reserve(headers.size() + 256);
+    head_.reserve(head.size + x.limit_headers.size() + 192);
     const fmt::format_int status(head.status);
     head_.append("HTTP/1.1 ").append(status.data(), status.size()).append(" ").append(head.reason).append("\r\n");
-    head_.append(headers).append(x.limit_headers);
+    const std::size_t status_line = head_.size();
+    append_passed_headers(x, head, head_);
+    if (x.recording) x.recording->head(head.status, std::string(head.reason), head_.substr(status_line), event_stream);
+    head_.append(x.limit_headers);
     head_.append("cache-control: no-store\r\nx-claude-proxy-request-id: ").append(x.record.request_id).append("\r\n");
     if (event_stream) head_.append("x-accel-buffering: no\r\n");
 }

@@ -59,8 +59,8 @@ std::string upstream_head(const http::request_head& head, upstream::client& upst
 std::int64_t began_at_ms(const exchange& x);
 
 // Status line and headers of an answer that go on to the client: verbatim and in order, without hop-by-hop fields, the
-// edge's own, the upstream's rate limits, cache-control and framing.
-std::string passed_headers(exchange& x, const http::response_head& head);
+// edge's own, the upstream's rate limits, cache-control and framing. Appended to `made`.
+void append_passed_headers(exchange& x, const http::response_head& head, std::string& made);
 
 // How long an answer is read on after its client has left. Others may wait for a recorded one.
 milliseconds patience_after_leaving(const exchange& x, const service& s);

@@ -51,7 +51,8 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
         if (!head) co_return after_sending(nothing(left), 0);
         const int late_status = (*head)->status;
         const bool event_stream = is_event_stream(**head);
-        std::string headers = passed_headers(x, **head);
+        std::string headers;
+        append_passed_headers(x, **head, headers);
         if (x.recording) x.recording->head(late_status, std::string((*head)->reason), std::move(headers), event_stream);
         if (late_status == 200) x.record.answer = co_await count_unseen(x, s, call, event_stream);
         co_return after_sending(nothing(left), late_status);

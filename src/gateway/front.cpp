@@ -56,8 +56,9 @@ net::task<void> front::handle(http::connection& client, http::request_head& head
     record(x);
 }
 
-net::task<void> front::run(exchange& x, http::request_head& head) {
-    std::string kept_head;  // where `head` points to when the authentication had to wait
+net::task<void> front::run(exchange& x, const http::request_head& head) {
+    const http::request_head* asked = &head;
+    std::unique_ptr<kept_head> kept;  // what `asked` points to when the authentication had to wait
     auto path = normal_path(head.path);
     if (!path) {
         co_await gateway::refuse(
@@ -75,7 +76,7 @@ net::task<void> front::run(exchange& x, http::request_head& head) {
     }
     x.record.route = found.row->label;
     if (found.row->authenticated) {
-        const auto known = co_await authenticate(x, parts_, head, kept_head);
+        const auto known = co_await authenticate(x, parts_, asked, kept);
         if (!known) {
             co_await gateway::refuse(x, known.error());
             co_return;
@@ -86,14 +87,15 @@ net::task<void> front::run(exchange& x, http::request_head& head) {
             co_return;
         }
     }
-    co_await found.row->run(x, parts_, head);
+    co_await found.row->run(x, parts_, *asked);
 }
 
 void front::record(exchange& x) {
     x.record.total_us = x.elapsed_us();
     if (x.record.bytes_in == 0) x.record.bytes_in = x.client.body_bytes();
     // Whom we refused and why can be asked for later; strangers and those who left cannot fill the ledger with it.
-    if (x.caller && x.record.attempts == 0 && !x.record.reason.empty() && x.record.status != 499) {
+    const bool refused = !x.record.reason.empty() && x.record.status >= 400 && x.record.status != 499;
+    if (x.caller && x.record.attempts == 0 && refused) {
         parts_.journal.refuse({.request_id = x.record.request_id,
                                .at_ms = began_at_ms(x),
                                .team_id = x.caller->team_id,

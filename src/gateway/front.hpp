@@ -17,7 +17,7 @@ public:
     void on_accept_failure(const std::string& reason) override;
 
 private:
-    net::task<void> run(exchange& x, http::request_head& head);
+    net::task<void> run(exchange& x, const http::request_head& head);
     void record(exchange& x);
 
     service& parts_;

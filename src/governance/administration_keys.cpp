@@ -66,8 +66,7 @@ base::result<team> team_for_key(change& made, std::string_view id_or_name) {
     if (found) return std::move(*found);
     if (!is_team_name(id_or_name)) {
         if (is_id("team_", id_or_name)) return base::fail(base::errc::not_found, "team: there is none of that id");
-        return base::fail(base::errc::invalid_argument,
-                          "team: write 1 to 64 letters, digits, '-', '_' or '.'");
+        return base::fail(base::errc::invalid_argument, "team: write 1 to 64 letters, digits, '-', '_' or '.'");
     }
     team created;
     created.name = id_or_name;

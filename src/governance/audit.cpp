@@ -76,11 +76,11 @@ void append_audit(database::connection& on, audit_entry entry) {
     entry.previous_hash = head->hash;
     entry.hash = hash_of(entry);
     try {
-    on.execute(
-        "INSERT INTO claude_proxy.audit (seq, at, actor, role, action, target, details, previous_hash, hash) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        {entry.seq, entry.at, entry.actor, entry.role, entry.action, entry.target, entry.details, entry.previous_hash,
-         entry.hash});
+        on.execute(
+            "INSERT INTO claude_proxy.audit (seq, at, actor, role, action, target, details, previous_hash, hash) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            {entry.seq, entry.at, entry.actor, entry.role, entry.action, entry.target, entry.details,
+             entry.previous_hash, entry.hash});
     } catch (const database::failure& failed) {
         if (failed.kind != database::failure_kind::conflict) throw;
         throw database::failure(database::failure_kind::invalid,

@@ -250,6 +250,12 @@ budget_claim& budget_claim::operator=(budget_claim&& other) {
     return *this;
 }
 
+bool budget_claim::hold_now(time_ms now) {
+    now_ = now;
+    while (held_ < accounts_.size() && accounts_[held_]->hold_now(amount_, now)) ++held_;
+    return held_ == accounts_.size();
+}
+
 verdict budget_claim::advance(time_ms now, const std::function<void()>& decided) {
     now_ = now;
     if (waiter_) {

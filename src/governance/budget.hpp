@@ -192,6 +192,8 @@ public:
     budget_claim& operator=(budget_claim&& other);
     ~budget_claim();
 
+    // All that can be held at once, without waiting; true: everything is held. Else `advance` goes on.
+    bool hold_now(time_ms now);
     // Goes on from where it stands. waiting: call again after `decided` was called (set anew at every call).
     verdict advance(time_ms now, const std::function<void()>& decided);
     // Gives up waiting and all holds. Why it could not be had: the account that refused or kept it waiting.

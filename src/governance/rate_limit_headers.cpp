@@ -15,30 +15,55 @@ void append_number(std::string& text, std::int64_t number) {
     text.append(digits, end);
 }
 
-void append_padded(std::string& text, unsigned number) {
-    if (number < 10) text += '0';
-    append_number(text, number);
-}
-
-// "2026-08-21T12:40:59Z".
-void append_time(std::string& text, std::int64_t seconds_since_1970) {
+// "2026-08-21T12:40:59Z", which four headers of most answers have in common: each thread keeps the last one.
+std::string_view time_text(std::int64_t seconds_since_1970) {
+    struct memory {
+        std::int64_t seconds = -1;
+        char text[20]{};
+    };
+    thread_local memory last;
+    if (last.seconds == seconds_since_1970) return {last.text, sizeof last.text};
     const std::chrono::sys_seconds at{std::chrono::seconds{seconds_since_1970}};
     const auto midnight = std::chrono::floor<std::chrono::days>(at);
     const std::chrono::year_month_day date{midnight};
     const std::chrono::hh_mm_ss time{at - midnight};
-    append_number(text, int{date.year()});
-    text += '-';
-    append_padded(text, unsigned{date.month()});
-    text += '-';
-    append_padded(text, unsigned{date.day()});
-    text += 'T';
-    append_padded(text, static_cast<unsigned>(time.hours().count()));
-    text += ':';
-    append_padded(text, static_cast<unsigned>(time.minutes().count()));
-    text += ':';
-    append_padded(text, static_cast<unsigned>(time.seconds().count()));
-    text += 'Z';
+    const auto write = [](char* to, unsigned number, int digits) {
+        for (int i = digits - 1; i >= 0; --i, number /= 10) to[i] = static_cast<char>('0' + number % 10);
+        return to + digits;
+    };
+    char* to = write(last.text, static_cast<unsigned>(int{date.year()}), 4);
+    *to++ = '-';
+    to = write(to, unsigned{date.month()}, 2);
+    *to++ = '-';
+    to = write(to, unsigned{date.day()}, 2);
+    *to++ = 'T';
+    to = write(to, static_cast<unsigned>(time.hours().count()), 2);
+    *to++ = ':';
+    to = write(to, static_cast<unsigned>(time.minutes().count()), 2);
+    *to++ = ':';
+    to = write(to, static_cast<unsigned>(time.seconds().count()), 2);
+    *to = 'Z';
+    last.seconds = seconds_since_1970;
+    return {last.text, sizeof last.text};
 }
+
+// The lines of an answer, put together on the stack: twelve of at most 90 bytes.
+class header_lines {
+public:
+    header_lines& add(std::string_view text) {
+        end_ = std::copy(text.begin(), text.end(), end_);
+        return *this;
+    }
+    header_lines& add(std::int64_t number) {
+        end_ = std::to_chars(end_, text_ + sizeof text_, number).ptr;
+        return *this;
+    }
+    std::string_view text() const { return {text_, end_}; }
+
+private:
+    char text_[1'536];
+    char* end_ = text_;
+};
 
 // a/b < c/d for amounts up to 10^12.
 bool smaller_share(const limiter::reading& one, const limiter::reading& other) {
@@ -68,20 +93,13 @@ limiter::reading in_thousands(limiter::reading of) {
     return of;
 }
 
-void append_headers(std::string& head, std::string_view what, const limiter::reading& of, time_ms wall_now) {
+void add_headers(header_lines& lines, std::string_view what, const limiter::reading& of, time_ms wall_now) {
     if (of.limit == 0) return;
-    const auto begin = [&](std::string_view part) {
-        head.append("anthropic-ratelimit-").append(what).append(part).append(": ");
-    };
-    begin("-limit");
-    append_number(head, of.limit);
-    head.append("\r\n");
-    begin("-remaining");
-    append_number(head, of.remaining);
-    head.append("\r\n");
-    begin("-reset");
-    append_time(head, (wall_now + of.full_in_us / 1'000 + 999) / 1'000);
-    head.append("\r\n");
+    constexpr std::string_view prefix = "anthropic-ratelimit-";
+    lines.add(prefix).add(what).add("-limit: ").add(of.limit).add("\r\n");
+    lines.add(prefix).add(what).add("-remaining: ").add(of.remaining).add("\r\n");
+    const std::int64_t reset = (wall_now + of.full_in_us / 1'000 + 999) / 1'000;
+    lines.add(prefix).add(what).add("-reset: ").add(time_text(reset)).add("\r\n");
 }
 
 std::int64_t retry_after_ms(const limit_refusal& why) {
@@ -110,10 +128,12 @@ void append_rate_limit_headers(std::string& head, std::span<limiter* const> in_f
                                time_ms wall_now) {
     const auto input = tightest(in_force, kind::input_tokens, now_us);
     const auto output = tightest(in_force, kind::output_tokens, now_us);
-    append_headers(head, "requests", tightest(in_force, kind::requests, now_us), wall_now);
-    append_headers(head, "tokens", in_thousands(both(input, output)), wall_now);
-    append_headers(head, "input-tokens", in_thousands(input), wall_now);
-    append_headers(head, "output-tokens", in_thousands(output), wall_now);
+    header_lines lines;
+    add_headers(lines, "requests", tightest(in_force, kind::requests, now_us), wall_now);
+    add_headers(lines, "tokens", in_thousands(both(input, output)), wall_now);
+    add_headers(lines, "input-tokens", in_thousands(input), wall_now);
+    add_headers(lines, "output-tokens", in_thousands(output), wall_now);
+    head.append(lines.text());
 }
 
 std::int64_t retry_after_seconds(const limit_refusal& why) { return (retry_after_ms(why) + 999) / 1'000; }

@@ -16,7 +16,8 @@ bool names(const base::result<T>& given, std::string_view field) {
 }
 
 TEST(validation, names_of_teams_are_short_and_plain) {
-    for (const auto* good : {"a", "search", "Search", "team-1", "a.b_c", "0"}) EXPECT_TRUE(check_team_name(good)) << good;
+    for (const auto* good : {"a", "search", "Search", "team-1", "a.b_c", "0"})
+        EXPECT_TRUE(check_team_name(good)) << good;
     EXPECT_TRUE(check_team_name(std::string(64, 'x')));
     for (const auto* bad : {"", "a b", "a/b", "caf\xC3\xA9", "a'b", "a\n"})
         EXPECT_TRUE(names(check_team_name(bad), "name")) << bad;

@@ -140,9 +140,9 @@ class Process:
         return code
 
     def rss(self):
-        """Resident memory in bytes."""
+        """Resident memory of its own in bytes: not the mapped pages of files, which the kernel takes back at will."""
         with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
-            return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1]) * 1024
+            return int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1]) * 1024
 
     def cleanup(self):
         if self.process.poll() is None:

@@ -1,0 +1,272 @@
+"""Disasters in the middle of everything, and a ledger that equals the truth to the pico-dollar afterwards.
+
+CHAOS_FULL=1: 100,000 requests and a database that is away for 20 s. CHAOS_REQUESTS, CHAOS_RATE (a second) and CHAOS_SEED
+choose other numbers.
+"""
+
+import asyncio
+import collections
+import concurrent.futures
+import json
+import os
+import random
+import time
+
+from support import load, truth
+from support.client import request
+from support.cluster import Cluster, Database
+from support.timing import seconds, wait_until
+
+FULL = os.environ.get("CHAOS_FULL") == "1"
+REQUESTS = int(os.environ.get("CHAOS_REQUESTS", "100000" if FULL else "5000"))
+RATE = float(os.environ.get("CHAOS_RATE", "1500" if FULL else "330"))  # a second, at most
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+DATABASE_AWAY = 20 if FULL else 5  # seconds
+LEASE = 25 if FULL else 8
+CLIENTS = 64
+KILLS = (0.08, 0.25, 0.5, 0.8, 0.93)  # at these parts of the work; the third while the database is away
+AWAY_FROM = 0.45
+# Processes end with the thread that started them (PR_SET_PDEATHSIG), so that one must live as long as the test run.
+STARTER = concurrent.futures.ThreadPoolExecutor(2)
+MODELS = ("claude-haiku-4-5", "claude-opus-4-8")
+LONG = [{"type": "text", "text": "You know the weather. " * 500, "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+SHORT = [{"type": "text", "text": "You know the tides. " * 500, "cache_control": {"type": "ephemeral"}}]
+TOOLS = [{"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}]
+
+
+class Kind:
+    """One way to ask. `leave`: the client goes after so many body bytes (0: without waiting for a byte)."""
+
+    def __init__(self, weight, stream, fault=None, leave=None, expect=(200,), **body):
+        self.weight, self.stream, self.fault, self.leave, self.expect, self.body = (
+            weight, stream, fault, leave, expect, body,
+        )  # fmt: skip
+
+
+KINDS = {
+    "sync": Kind(25, False),
+    "stream": Kind(20, True),
+    "slow sync": Kind(5, False, "slow-head=60"),
+    "slow stream": Kind(6, True, "event-interval=4"),
+    "cached, 1 h": Kind(3, True, system=LONG),
+    "cached, 5 min": Kind(3, False, system=SHORT),
+    "tools": Kind(3, True, tools=TOOLS, tool_choice={"type": "any"}),
+    "thinking": Kind(2, True, thinking={"type": "adaptive"}),
+    "client leaves a stream": Kind(6, True, "event-interval=4", leave=700),
+    "client leaves while it waits": Kind(3, False, "slow-head=120", leave=0),
+    "overloaded": Kind(4, False, "status=529", expect=(529,)),
+    "failing": Kind(2, True, "status=500", expect=(500,)),
+    "refused": Kind(2, False, "status=400", expect=(400,)),
+    "edge error": Kind(2, True, "html=502", expect=(502,)),
+    "overloaded before the start": Kind(3, True, "overload-in-stream=first", expect=(529,)),
+    "overloaded after the start": Kind(2, True, "overload-in-stream=start", expect=(529,)),
+    "overloaded in the content": Kind(2, True, "overload-in-stream=content"),
+    "cut before the head": Kind(2, True, "cut-before-head", expect=(502,)),
+    "cut before the head, sync": Kind(1, False, "cut-before-head,rst", expect=(502,)),
+    "stream cut in the preamble": Kind(1, True, "cut-after-events=1", expect=(502,)),
+    "stream cut in the content": Kind(2, True, "cut-after-events=9"),
+    "stream that ends early": Kind(1, True, "clean-eof-after-events=8"),
+    "sync cut": Kind(1, False, "cut-at-byte=120", expect=(502,)),
+    "garbage in the stream": Kind(1, True, "garbage-json"),
+    "unknown events": Kind(1, True, "unknown-events,split=50"),
+}
+
+
+def request_bytes(chance, kind, key, tag):
+    body = {
+        "model": chance.choice(MODELS),
+        "max_tokens": 400,
+        "messages": [{"role": "user", "content": f"{chance.random()} " * chance.randint(1, 40)}],
+        **kind.body,
+    }
+    if kind.stream:
+        body["stream"] = True
+    headers = [
+        ("anthropic-version", "2023-06-01"),
+        ("content-type", "application/json"),
+        ("user-agent", tag),
+        ("x-sim-output-tokens", str(chance.randint(20, 300))),
+    ]
+    if kind.fault:
+        headers.append(("x-sim-fault", kind.fault))
+    return request(body=json.dumps(body).encode(), headers=headers, key=key)
+
+
+class Run:
+    """The clients, and what they saw."""
+
+    def __init__(self, cluster, keys):
+        self.cluster, self.keys = cluster, keys
+        self.chance = random.Random(SEED)
+        self.names = list(KINDS)
+        self.weights = [kind.weight for kind in KINDS.values()]
+        self.started = 0
+        self.seen = []  # (name of the kind, replica, reply)
+        self.kills = []  # (replica, from, to): when it was away
+        self.starts_refused = []
+        self.began = time.monotonic()
+
+    async def client(self):
+        callers = [load.Caller(lambda at=at: self.cluster.gateways[at].port) for at in range(2)]
+        while self.started < REQUESTS:
+            number, self.started = self.started, self.started + 1
+            late = number / RATE - (time.monotonic() - self.began)
+            if late > 0:
+                await asyncio.sleep(late)
+            name = self.chance.choices(self.names, self.weights)[0]
+            kind, replica = KINDS[name], self.chance.randrange(2)
+            data = request_bytes(self.chance, kind, self.chance.choice(self.keys), f"c{number}")
+            asking = callers[replica].ask(data, f"c{number}", leave_after=kind.leave or None, timeout=seconds(60))
+            if kind.leave == 0:
+                reply = load.Reply(f"c{number}")
+                task = asyncio.ensure_future(callers[replica].ask(data, reply=reply))
+                asking.close()
+                await asyncio.sleep(0.04)
+                reply.left = True
+                callers[replica].close()
+                await task
+            else:
+                reply = await asking
+            self.seen.append((name, replica, reply))
+            if reply.status == 0 and not reply.left:
+                await asyncio.sleep(0.02)
+        for caller in callers:
+            caller.close()
+
+    async def reach(self, part):
+        while self.started < part * REQUESTS:
+            await asyncio.sleep(0.01)
+
+    async def kill_and_restart(self, replica):
+        loop = asyncio.get_running_loop()
+        away = time.monotonic()
+        killed = self.cluster.kill(replica)
+        while True:
+            try:
+                await loop.run_in_executor(STARTER, self.cluster.start, replica)
+                break
+            except AssertionError as problem:  # the database is away: it says so, and is started again
+                self.starts_refused.append(str(problem))
+                await asyncio.sleep(0.5)
+        killed.cleanup()
+        self.kills.append((replica, away, time.monotonic()))
+
+    async def database_goes(self, postgres):
+        await self.reach(AWAY_FROM)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(STARTER, postgres.stop)
+        await asyncio.sleep(DATABASE_AWAY)
+        await loop.run_in_executor(STARTER, postgres.start)
+
+    async def killer(self):
+        for number, part in enumerate(KILLS):
+            await self.reach(part)
+            await self.kill_and_restart(number % 2)
+
+    async def all(self, postgres):
+        disasters = asyncio.gather(self.killer(), self.database_goes(postgres))
+        try:
+            await asyncio.gather(*(self.client() for _ in range(CLIENTS)))
+            await disasters
+        finally:
+            disasters.cancel()
+
+    def was_away(self, replica, at):
+        """Whether the replica was killed about that time: an answer may have been read just before its row was done."""
+        return any(who == replica and begin - 0.2 <= at <= end + 0.2 for who, begin, end in self.kills)
+
+
+def check_clients(run, rows):
+    """What the clients saw beside what was asked, and beside the ledger."""
+    by_tag = collections.defaultdict(list)
+    for row in rows:
+        by_tag[row.tag].append(row)
+    statuses = collections.Counter()
+    whole = lost_though_whole = 0
+    for name, replica, reply in run.seen:
+        kind = KINDS[name]
+        statuses[reply.status] += 1
+        killed = run.was_away(replica, reply.ended) or run.was_away(replica, reply.began)
+        refused_by_us = reply.status in (503, 529) and reply.whole and b"budget_unavailable" in reply.body
+        if not (reply.left or killed or refused_by_us):
+            assert reply.status in kind.expect, (name, reply.status, reply.body[:300])
+            assert reply.whole, (name, reply.tag, reply.head, reply.body[-200:])
+        saw_the_end = reply.whole and reply.status == 200 and (not kind.stream or reply.finished_stream)
+        if saw_the_end:
+            whole += 1
+            last = max(by_tag[reply.tag], key=lambda row: row.number, default=None)
+            assert last is not None, f"{name}: {reply.tag} was served and is not in the ledger"
+            if last.outcome == "lost" and killed:
+                lost_though_whole += 1
+            else:
+                assert last.outcome == "complete", (name, last)
+    return statuses, whole, lost_though_whole
+
+
+def leases(database):
+    """(replica, what it may still spend) of the leases that have not ended."""
+    return database.query(
+        "SELECT replica, granted_pico - consumed_pico FROM claude_proxy.budget_leases"
+        " WHERE granted_pico > consumed_pico AND expires_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000"
+    )
+
+
+def test_the_ledger_equals_the_truth_after_any_disaster(simulator, postgres, pgbouncer):
+    """Goal: whatever is killed, cut or away, each call upstream is in the ledger once, at its true price.
+
+    Method: two replicas behind PgBouncer on one journal folder; clients of every temper; faults upstream; five kill -9
+    with a restart; the database away in between. At the end every call that the simulator saw is found in the ledger.
+    """
+    database = Database.postgres(postgres, pgbouncer)
+    settings = {"BUDGET_LEASE": f"{LEASE}s", "BUDGET_WAIT": "10s", "PREAMBLE_HOLD": "2s"}
+    # What a client leaves behind is cancelled by one replica and read to its end by the other.
+    each = [{"LEAVE_DRAIN": "0ms"}, {"LEAVE_DRAIN": "2s"}]
+    with Cluster(simulator.url, database, 2, share_journal=True, each=each, **settings) as cluster:
+        admin = cluster.admin()
+        admin.ok("POST", "teams", {"name": "budgeted"})
+        admin.ok("POST", "budgets", {"scope": "team", "id": "budgeted", "period": "total", "limit": "100000"})
+        admin.ok("POST", "budgets", {"scope": "root", "period": "month", "limit": "900000"})
+        keys = [admin.new_key(name=f"k{n}", team=team)["key"] for n, team in enumerate(("budgeted", "budgeted", "free"))]
+        run = Run(cluster, keys)
+        try:
+            load.run(run.all(postgres), seconds(REQUESTS / RATE + 240))
+        finally:
+            if postgres.process is None:
+                postgres.start()
+        took = time.monotonic() - run.began
+        print(
+            f"\n{len(run.seen)} requests in {took:.0f} s ({len(run.seen) / took:.0f} a second); {len(run.kills)} times"
+            f" kill -9, away for {', '.join(f'{end - begin:.1f}' for _, begin, end in run.kills)} s; database away for"
+            f" {DATABASE_AWAY} s, {len(run.starts_refused)} starts without it refused"
+        )
+        assert len(run.kills) == len(KILLS)
+        for told in run.starts_refused:
+            assert "cannot_start" in told and "the database cannot be used" in told, told
+
+        # Nothing is under way: what was held and leased is free.
+        cluster.wait_for_no_holds()
+        cluster.wait_for_ledger(30)
+        quiet = time.monotonic()
+        wait_until(lambda: not leases(database), LEASE + 5, "the end of all leases")
+        print(f"all leases were given back or had ended {time.monotonic() - quiet:.1f} s after the last request")
+
+        # What the last dead process left is adopted by the next start.
+        cluster.gateways[0].stop()
+        cluster.start(0)
+        cluster.wait_for_ledger()
+        alive = set(os.listdir(cluster.journals[0]))
+        wait_until(lambda: len(os.listdir(cluster.journals[0])) == 2, 35, f"an empty journal folder: {alive}")
+
+        rows = truth.ledger_rows(database)
+        compared = truth.Comparison(truth.simulator_rows(simulator), rows)
+        compared.check()
+        statuses, whole, lost = check_clients(run, rows)
+        print(f"{compared}\nclients saw {dict(statuses)}, {whole} whole answers, {lost} of them a moment before a kill")
+        assert truth.check_sums(database) == len(rows)
+        billed = sum(truth.true_cost(billed) for billed, _ in compared.pairs)
+        low, high = sum(row.cost_low_pico for row in rows), sum(row.cost_high_pico for row in rows)
+        print(f"billed in truth ${billed / 1e12:.6f}; the ledger is sure of ${low / 1e12:.6f} and of no more than"
+              f" ${high / 1e12:.6f}")  # fmt: skip
+        assert low <= billed <= high
+        assert whole > 0.4 * REQUESTS and lost <= 2 * len(KILLS)
+        assert set(compared.outcomes) == {"complete", "estimated", "failed", "lost"}
