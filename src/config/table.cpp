@@ -201,6 +201,8 @@ constexpr row all_rows[] = {
      "Near its limit a budget lets requests wait so long for others to settle; then 429."},
     {"CLAUDE_PROXY_BUDGET_WAITERS_MAX", count32{rules<&governance::options::budget_waiters_max>, 1, 10'000'000},
      "Requests that may wait for one budget; more get 429 at once."},
+    {"CLAUDE_PROXY_COUNT_TOKENS_PER_MINUTE", count32{routes<&gateway::options::count_tokens_per_minute>, 0, 1'000'000},
+     "Calls of count_tokens that each key has, apart from its other limits. 0: no limit."},
     {"CLAUDE_PROXY_IDEMPOTENCY_TTL", duration{routes<&gateway::options::idempotency_ttl>, 1s, 168h},
      "How long an answer is kept for the same Idempotency-Key."},
     {"CLAUDE_PROXY_IDEMPOTENCY_BYTES_MAX", size64{routes<&gateway::options::idempotency_bytes_max>, 0, tib},
