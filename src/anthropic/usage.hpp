@@ -60,6 +60,7 @@ struct metered {
     std::string model;                // the response's model: price by this one, not by the request's
     std::string stop_reason;          // empty until known
     std::string error_type;           // of an `error` event or an error body, else empty
+    bool began_with_error = false;    // the `error` event came before any content
     std::uint64_t events = 0;         // server-sent events seen
     std::uint64_t text_bytes = 0;     // of them, without what every such event has beside its text
     std::uint64_t content_bytes = 0;  // payload bytes of content_block_delta events, for estimates of aborted streams

@@ -99,8 +99,8 @@ std::string written(const iteration& one) {
 // All fields that differ from their default, one a line, in the order of the case files.
 std::string written(const metered& result) {
     constexpr std::string_view states[] = {"none", "partial", "complete"};
-    const auto& [state, counts, message_id, model, stop_reason, error_type, events, text_bytes, content_bytes,
-                 damaged] = result;
+    const auto& [state, counts, message_id, model, stop_reason, error_type, began_with_error, events, text_bytes,
+                 content_bytes, damaged] = result;
     std::string text = fmt::format("state: {}\n", states[static_cast<std::size_t>(state)]);
     write(text, "input_tokens", counts.tokens.input_tokens);
     write(text, "cache_creation_input_tokens", counts.tokens.cache_creation_input_tokens);
@@ -118,6 +118,7 @@ std::string written(const metered& result) {
     write(text, "model", model);
     write(text, "stop_reason", stop_reason);
     write(text, "error_type", error_type);
+    if (began_with_error) text += "began_with_error: yes\n";
     write(text, "events", events);
     write(text, "content_bytes", content_bytes);
     if (damaged) text += "damaged: yes\n";

@@ -113,6 +113,7 @@ void stream_meter::on_message_stop() {
 void stream_meter::on_error(std::string_view data) {
     if (error_seen_) return;
     error_seen_ = true;
+    result_.began_with_error = !content_seen_;
     error_data_ = trimmed(data);
     auto reading = read_error(data);
     if (reading.damaged) result_.damaged = true;

@@ -22,6 +22,13 @@ pricing::price_table prices_of(const config::settings& settings) {
     return std::move(*table);
 }
 
+// Every ledger row names the table it was priced with: what the name means is kept beside the rows.
+void keep(const pricing::price_table& prices, database::connection& on) {
+    on.execute(
+        "INSERT INTO claude_proxy.price_tables (id, yaml, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+        {prices.id(), std::string(prices.yaml()), clock_ms()});
+}
+
 // Returns when the directory has been read after the change, or after obey_max: then the keeper's next look finds it.
 void wait_for_look(governance::directory_keeper& keeper) {
     const auto looked = std::make_shared<std::promise<void>>();
@@ -37,6 +44,7 @@ stores::stores(const config::settings& settings, governance::live_parts& live, t
     auto opened = open_database(settings);
     if (!opened) throw std::runtime_error(opened.error().detail);
     hasher_ = std::move(opened->hasher);
+    keep(prices_, *opened->on);
     if (settings.admin_key.empty()) make_first_admin_key(*opened->on, hub);
     keeper_ = std::make_unique<governance::directory_keeper>(std::move(opened->on), settings.governance,
                                                              settings.gateway.api_keys, *hasher_, live, clock_ms);

@@ -23,7 +23,8 @@ bill bill_of(const pricing::price_table& prices, const anthropic::metered& seen,
     if (seen.state == answer_state::complete) {  // whether or not the client took it all
         made.result = ledger::outcome::complete;
         // A refusal before any output shows tokens, but they are not billed.
-        if (seen.stop_reason == "refusal" && seen.events > 0 && seen.content_bytes == 0) return made;
+        const bool no_output = seen.events > 0 ? seen.content_bytes == 0 : made.usage.tokens.output_tokens == 0;
+        if (seen.stop_reason == "refusal" && no_output) return made;
         const auto cost = price(made.usage);
         made.cost = made.low = made.high = cost.amount;
         made.unknown_model = cost.unknown_model;
@@ -94,7 +95,7 @@ void accounting::finish(const relay_outcome& how) {
     const bill_facts facts{.answered = how.upstream_status != 0,
                            .status = how.upstream_status,
                            .sent = how.sent,
-                           .error_before_content = !how.error_json.empty()};
+                           .error_before_content = seen.began_with_error};
     const pricing::answer_facts asked{.at_ms = admitted_.facts.at_ms,
                                       .model_asked = view_.model,
                                       .one_hour_writes = admitted_.facts.one_hour_writes,

@@ -40,6 +40,7 @@ void recorded_answer::append(std::string_view payload) {
     if (state_.failed) return;
     if (payload.size() > bytes_max_ - std::min(bytes_max_, body_.size())) {
         state_.failed = true;
+        state_.bytes = 0;
         body_ = std::string();
     } else {
         body_.append(payload);
@@ -99,7 +100,9 @@ answer_book::claim answer_book::take(const std::string& key, const body_digest& 
     const auto found = entries_.find(key);
     if (found != entries_.end()) {
         if (found->second.body != body) return {part::conflicts, nullptr};
-        return {part::joins, found->second.answer};
+        // An answer that runs on although it is too long to be kept is of no use to anybody else.
+        if (!found->second.answer->now().failed) return {part::joins, found->second.answer};
+        entries_.erase(found);
     }
     const std::shared_ptr<recorded_answer> answer(
         new recorded_answer(std::string(request_id), static_cast<std::size_t>(bytes_max_ / 4)));
@@ -107,10 +110,10 @@ answer_book::claim answer_book::take(const std::string& key, const body_digest& 
     return {part::leads, answer};
 }
 
-void answer_book::finish(const std::string& key, std::int64_t now_ms) {
+void answer_book::finish(const std::string& key, recorded_answer& answer, std::int64_t now_ms) {
     const std::lock_guard lock(mutex_);
     const auto found = entries_.find(key);
-    if (found == entries_.end()) return;
+    if (found == entries_.end() || found->second.answer.get() != &answer) return;
     entry& done = found->second;
     done.answer->finish();
     const auto state = done.answer->now();
@@ -126,13 +129,11 @@ void answer_book::finish(const std::string& key, std::int64_t now_ms) {
     forget_old(now_ms);
 }
 
-void answer_book::drop(const std::string& key) {
+void answer_book::drop(const std::string& key, recorded_answer& answer) {
     const std::lock_guard lock(mutex_);
     const auto found = entries_.find(key);
-    if (found == entries_.end() || found->second.expires_ms != 0) return;
-    const auto answer = found->second.answer;
-    entries_.erase(found);
-    answer->fail();
+    if (found != entries_.end() && found->second.answer.get() == &answer) entries_.erase(found);
+    answer.fail();
 }
 
 void answer_book::forget_old(std::int64_t now_ms) {

@@ -83,10 +83,11 @@ public:
         part as = part::leads;
         std::shared_ptr<recorded_answer> answer;  // null for conflicts
     };
-    // `key`: of the caller and the header together. Who leads ends with `finish` or `drop`.
+    // `key`: of the caller and the header together. Who leads ends with `finish` or `drop`, with the answer it was
+    // given: when that became too long to keep, another one may lead by now.
     claim take(const std::string& key, const body_digest& body, std::string_view request_id, std::int64_t now_ms);
-    void finish(const std::string& key, std::int64_t now_ms);
-    void drop(const std::string& key);
+    void finish(const std::string& key, recorded_answer& answer, std::int64_t now_ms);
+    void drop(const std::string& key, recorded_answer& answer);
 
 private:
     struct entry {

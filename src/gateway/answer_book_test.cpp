@@ -25,7 +25,7 @@ TEST(answer_book, the_second_joins_the_first_and_the_third_gets_the_finished_ans
     answer_with(*first.answer, "hello");
     EXPECT_EQ(woken, 1);
     EXPECT_FALSE(second.answer->now().visible) << "another attempt may follow";
-    book.finish("k", 10);
+    book.finish("k", *first.answer, 10);
     const auto third = book.take("k", digest_of("body"), "req_3", 1'009);
     ASSERT_EQ(third.as, part::joins);
     EXPECT_TRUE(third.answer->now().finished);
@@ -37,9 +37,10 @@ TEST(answer_book, the_second_joins_the_first_and_the_third_gets_the_finished_ans
 
 TEST(answer_book, another_body_under_the_same_key_is_a_conflict_also_while_the_first_runs) {
     answer_book book(milliseconds(1'000), 1 << 20);
-    EXPECT_EQ(book.take("k", digest_of("a"), "r", 0).as, part::leads);
+    const auto first = book.take("k", digest_of("a"), "r", 0);
+    EXPECT_EQ(first.as, part::leads);
     EXPECT_EQ(book.take("k", digest_of("b"), "r", 0).as, part::conflicts);
-    book.finish("k", 0);
+    book.finish("k", *first.answer, 0);
     EXPECT_EQ(book.take("k", digest_of("b"), "r", 0).as, part::conflicts);
     EXPECT_EQ(book.take("other caller's k", digest_of("b"), "r", 0).as, part::leads);
 }
@@ -48,7 +49,7 @@ TEST(answer_book, who_waits_for_a_request_that_fails_is_told_and_the_next_leads)
     answer_book book(milliseconds(1'000), 1 << 20);
     const auto first = book.take("k", digest_of("a"), "r", 0);
     const auto second = book.take("k", digest_of("a"), "r", 0);
-    book.drop("k");
+    book.drop("k", *first.answer);
     EXPECT_TRUE(second.answer->now().failed);
     EXPECT_EQ(book.take("k", digest_of("a"), "r", 0).as, part::leads);
 }
@@ -68,16 +69,32 @@ TEST(answer_book, memory_is_bounded_and_the_oldest_go_first) {
     answer_book book(milliseconds(1'000'000), 4'000);
     for (int i = 0; i < 10; ++i) {
         const std::string key = "k" + std::to_string(i);
-        answer_with(*book.take(key, digest_of("a"), "r", 0).answer, std::string(900, 'x'));
-        book.finish(key, 0);
+        const auto each = book.take(key, digest_of("a"), "r", 0);
+        answer_with(*each.answer, std::string(900, 'x'));
+        book.finish(key, *each.answer, 0);
     }
     EXPECT_EQ(book.take("k0", digest_of("a"), "r", 0).as, part::leads);
     EXPECT_EQ(book.take("k9", digest_of("a"), "r", 0).as, part::joins);
-    const auto large = book.take("large", digest_of("a"), "r", 0);
-    answer_with(*large.answer, std::string(1'001, 'x'));
-    EXPECT_TRUE(large.answer->now().failed);
-    book.finish("large", 0);
-    EXPECT_EQ(book.take("large", digest_of("a"), "r", 0).as, part::leads) << "too long to be kept";
+}
+
+TEST(answer_book, an_answer_too_long_to_keep_ends_for_those_who_joined_and_another_one_leads) {
+    answer_book book(milliseconds(1'000), 4'000);
+    const auto first = book.take("k", digest_of("a"), "r1", 0);
+    const auto joined = book.take("k", digest_of("a"), "r2", 0);
+    answer_with(*first.answer, std::string(1'001, 'x'));
+    EXPECT_TRUE(joined.answer->now().failed);
+    EXPECT_EQ(joined.answer->now().bytes, 0u) << "there is nothing to wait for";
+    EXPECT_EQ(book.take("k", digest_of("b"), "r3", 0).as, part::conflicts);
+    const auto second = book.take("k", digest_of("a"), "r4", 0);
+    ASSERT_EQ(second.as, part::leads);
+    book.finish("k", *first.answer, 0);
+    book.drop("k", *first.answer);
+    const auto third = book.take("k", digest_of("a"), "r5", 0);
+    EXPECT_EQ(third.as, part::joins) << "the end of the first is not the end of the second";
+    EXPECT_FALSE(third.answer->now().finished || third.answer->now().failed);
+    answer_with(*second.answer, "short");
+    book.finish("k", *second.answer, 0);
+    EXPECT_TRUE(third.answer->now().finished);
 }
 
 }  // namespace

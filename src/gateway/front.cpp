@@ -94,7 +94,8 @@ void front::record(exchange& x) {
     x.record.total_us = x.elapsed_us();
     if (x.record.bytes_in == 0) x.record.bytes_in = x.client.body_bytes();
     // Whom we refused and why can be asked for later; strangers and those who left cannot fill the ledger with it.
-    if (x.caller && x.record.attempts == 0 && !x.record.reason.empty() && x.record.status != 499) {
+    const bool refused = !x.record.reason.empty() && x.record.status >= 400 && x.record.status != 499;
+    if (x.caller && x.record.attempts == 0 && refused) {
         parts_.journal.refuse({.request_id = x.record.request_id,
                                .at_ms = began_at_ms(x),
                                .team_id = x.caller->team_id,

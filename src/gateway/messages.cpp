@@ -31,7 +31,8 @@ net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std:
         co_return base::fail(base::errc::invalid_argument,
                              fmt::format("Idempotency-Key must have 1 to {} characters.", answer_book::key_bytes_max));
     }
-    const std::string whole_key = fmt::format("{}\n{}\n{}", x.caller->key_id, x.caller->subject, key);
+    const std::string whole_key =
+        fmt::format("{}\n{}\n{}\n{}", x.caller->team_id, x.caller->key_id, x.caller->subject, key);
     const body_digest digest = digest_of(body);
     for (;;) {
         const auto claim = s.answers.take(whole_key, digest, x.record.request_id, began_at_ms(x));
@@ -41,7 +42,7 @@ net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std:
                     base::errc::idempotency_conflict,
                     "This Idempotency-Key was used with another body; use a new key for a new request.");
             case answer_book::part::leads:
-                lead = answer_lead(s.answers, whole_key);
+                lead = answer_lead(s.answers, whole_key, claim.answer);
                 x.recording = claim.answer;
                 co_return true;
             case answer_book::part::joins:
@@ -118,7 +119,8 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
     };
     auto outcome = co_await forward(x, s, next);
 
-    if (x.recording && x.record.answer.state == anthropic::answer_state::complete) lead.finish(began_at_ms(x));
+    if (x.recording && x.record.answer.state == anthropic::answer_state::complete)
+        lead.finish(began_at_ms(x) + static_cast<std::int64_t>(x.elapsed_us() / 1000));
 
     // 5. What nobody answered yet is answered here; the frame records.
     co_await answer_failure(x, outcome);

@@ -14,24 +14,27 @@ net::task<bool> replay(exchange& x, recorded_answer& answer);
 class answer_lead {
 public:
     answer_lead() = default;
-    answer_lead(answer_book& book, std::string key) : book_(&book), key_(std::move(key)) {}
+    answer_lead(answer_book& book, std::string key, std::shared_ptr<recorded_answer> answer)
+        : book_(&book), key_(std::move(key)), answer_(std::move(answer)) {}
     ~answer_lead() {
-        if (book_) book_->drop(key_);
+        if (book_) book_->drop(key_, *answer_);
     }
     answer_lead(const answer_lead&) = delete;
     answer_lead& operator=(answer_lead&& other) noexcept {
         std::swap(book_, other.book_);
         std::swap(key_, other.key_);
+        std::swap(answer_, other.answer_);
         return *this;
     }
     void finish(std::int64_t now_ms) {
-        if (book_) book_->finish(key_, now_ms);
+        if (book_) book_->finish(key_, *answer_, now_ms);
         book_ = nullptr;
     }
 
 private:
     answer_book* book_ = nullptr;
     std::string key_;
+    std::shared_ptr<recorded_answer> answer_;
 };
 
 }  // namespace gateway
