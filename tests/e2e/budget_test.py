@@ -349,7 +349,7 @@ def test_refusals_are_true_whatever_requests_cost(simulator, postgres):
             assert int(decimal.Decimal(asked) * 10**12) > left[scope], (answer.body, left)
             by_scope[scope] += 1
         dollars_left = {scope: amount / 1e12 for scope, amount in left.items()}
-        print(f"\n{len(answers)} requests in {took:.1f} s: {len(refused)} refused by {dict(by_scope)}; left {dollars_left}")
+        print(f"\n{len(answers)} in {took:.1f} s: {len(refused)} refused by {dict(by_scope)}; left {dollars_left}")
         assert all(amount >= 0 for amount in left.values()) and len(by_scope) == 3 and len(refused) < 800
         compared = truth.Comparison(truth.simulator_rows(simulator), truth.ledger_rows(database))
         compared.check()
