@@ -317,7 +317,8 @@ def test_refusals_are_true_whatever_requests_cost(simulator, postgres):
                 max_tokens = chance.choice((100, 1000, 4000, 8000))
                 trouble = chance.choice(troubles)
                 more = [("x-sim-fault", trouble)] if trouble else []
-                data = ask_bytes(chance.choice(keys)["key"], f"m{number}", max_tokens, chance.randint(1, max_tokens), *more)
+                output, key = chance.randint(1, max_tokens), chance.choice(keys)["key"]
+                data = ask_bytes(key, f"m{number}", max_tokens, output, *more)
                 leaving = 2000 if chance.random() < 0.1 else None
                 answers.append(await chance.choice(callers).ask(data, f"m{number}", leave_after=leaving))
             for caller in callers:
@@ -343,15 +344,12 @@ def test_refusals_are_true_whatever_requests_cost(simulator, postgres):
         by_scope = collections.Counter()
         for answer in refused:
             assert answer.reason == "budget_exhausted", answer.body
-            scope, asked = re.search(
-                r"The total budget of (root|team|key) .*it may cost up to \$([0-9.]+)", answer.json()["error"]["message"]
-            ).groups()
+            said = answer.json()["error"]["message"]
+            scope, asked = re.search(r"The total budget of (\w+) .*it may cost up to \$([0-9.]+)", said).groups()
             assert int(decimal.Decimal(asked) * 10**12) > left[scope], (answer.body, left)
             by_scope[scope] += 1
-        print(
-            f"\n{len(answers)} requests in {took:.1f} s: {len(refused)} refused by {dict(by_scope)}; left of the budgets"
-            f" {({scope: amount / 1e12 for scope, amount in left.items()})} dollars"
-        )
+        dollars_left = {scope: amount / 1e12 for scope, amount in left.items()}
+        print(f"\n{len(answers)} in {took:.1f} s: {len(refused)} refused by {dict(by_scope)}; left {dollars_left}")
         assert all(amount >= 0 for amount in left.values()) and len(by_scope) == 3 and len(refused) < 800
         compared = truth.Comparison(truth.simulator_rows(simulator), truth.ledger_rows(database))
         compared.check()

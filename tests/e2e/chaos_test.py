@@ -91,8 +91,8 @@ def request_bytes(chance, kind, key, tag):
 
 
 class Run:
-    """The clients, and what they saw. `ends`: (part of the work, kill or stop) of the replicas in turn; `away_from`: the
-    part of the work at which the database goes."""
+    """The clients, and what they saw. `ends`: (part of the work, kill or stop) of the replicas in turn; `away_from`:
+    the part of the work at which the database goes."""
 
     def __init__(self, cluster, keys, requests, ends, away_from=None):
         self.cluster, self.keys, self.requests, self.ends, self.away_from = cluster, keys, requests, ends, away_from
