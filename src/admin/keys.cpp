@@ -108,7 +108,7 @@ base::result<reply> create_key(const request& asked, workbench& bench) {
                                                              .every = wanted.every,
                                                              .limit_pico = wanted.limit_pico});
         if (!set) return undo(set.error());
-        budgets_made.emplace_back(view_of(*set, made->what.name));
+        budgets_made.emplace_back(view_of(*set, made->what.name, 0, bench.now()));
     }
     if (!budgets_made.empty()) shown.emplace("budgets", std::move(budgets_made));
     if (limit.amounts.any()) {

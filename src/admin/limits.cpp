@@ -92,6 +92,10 @@ private:
     std::map<std::pair<governance::scope, std::string>, std::string> known_{};
 };
 
+boost::json::object view_with_spent(const governance::budget& what, std::string_view scope_name, workbench& bench) {
+    return view_of(what, scope_name, bench.tenants.spent_of(what), bench.now());
+}
+
 boost::json::object list_of(boost::json::array entries) { return page_of(std::move(entries), false, nullptr); }
 
 }  // namespace
@@ -102,7 +106,7 @@ base::result<reply> list_budgets(const request& asked, workbench& bench) {
     names known(bench);
     boost::json::array all;
     for (const auto& budget : bench.tenants.list_budgets()) {
-        all.emplace_back(view_of(budget, known.of(budget.where, budget.scope_id)));
+        all.emplace_back(view_with_spent(budget, known.of(budget.where, budget.scope_id), bench));
     }
     return reply_of(list_of(std::move(all)));
 }
@@ -133,7 +137,7 @@ base::result<reply> set_budget(const request& asked, workbench& bench) {
     if (alerts) wanted.alerts = *alerts;
     const auto made = bench.tenants.set_budget(asked.by, wanted);
     if (!made) return std::unexpected(made.error());
-    return changed(view_of(*made, at->name));
+    return changed(view_with_spent(*made, at->name, bench));
 }
 
 base::result<reply> remove_budget(const request& asked, workbench& bench) {
@@ -141,7 +145,7 @@ base::result<reply> remove_budget(const request& asked, workbench& bench) {
     if (const auto wrong = given.problem()) return std::unexpected(*wrong);
     const auto gone = bench.tenants.remove_budget(asked.by, asked.path[0]);
     if (!gone) return std::unexpected(gone.error());
-    return changed(view_of(*gone, names(bench).of(gone->where, gone->scope_id)));
+    return changed(view_with_spent(*gone, names(bench).of(gone->where, gone->scope_id), bench));
 }
 
 base::result<reply> list_limits(const request& asked, workbench& bench) {

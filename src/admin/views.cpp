@@ -77,7 +77,8 @@ boost::json::object view_of(const governance::limit& what, std::string_view scop
             {"concurrent_requests", what.amounts.concurrent_requests}};
 }
 
-boost::json::object view_of(const governance::budget& what, std::string_view scope_name) {
+boost::json::object view_of(const governance::budget& what, std::string_view scope_name, base::pico_dollars spent,
+                            governance::time_ms now) {
     boost::json::array alerts;
     for (const int percent : what.alerts) alerts.emplace_back(percent);
     return {{"id", text_value(what.id)},
@@ -89,6 +90,9 @@ boost::json::object view_of(const governance::budget& what, std::string_view sco
             {"limit_pico", what.limit_pico},
             {"hard", what.hard},
             {"alerts", std::move(alerts)},
+            {"spent", text_value(base::dollars_text(spent))},
+            {"spent_pico", spent},
+            {"period_ends_at", time_value(governance::period_end(what.every, now))},
             {"created_at", time_value(what.created_at)},
             {"updated_at", time_value(what.updated_at)}};
 }

@@ -19,7 +19,8 @@ boost::json::object view_of(const governance::key& what, std::string_view team_n
 boost::json::object view_of(const governance::key_secret& what);
 // `scope_name`: the name of the team or key that it applies to; empty for root.
 boost::json::object view_of(const governance::limit& what, std::string_view scope_name);
-boost::json::object view_of(const governance::budget& what, std::string_view scope_name);
+boost::json::object view_of(const governance::budget& what, std::string_view scope_name, base::pico_dollars spent,
+                            governance::time_ms now);
 boost::json::object view_of(const governance::audit_entry& what);
 
 boost::json::value time_value(std::optional<governance::time_ms> at);  // null for none

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "anthropic/json_text.hpp"
+#include "anthropic/wide_vectors.hpp"
 
 namespace anthropic {
 namespace {
@@ -19,20 +20,58 @@ std::string_view value_after(std::string_view body, std::size_t from) {
 }
 
 // An escape of a letter, a digit or an underscore: \u003[0-9] \u00[46]. \u005[0-9a,f] \u007[0-9a]. Encoders escape
-// other characters only (`<`, `é`, control characters).
-bool escapes_plain_letters(std::string_view body) {
-    constexpr std::string_view escape = "\\u00";
-    for (std::size_t at = body.find(escape); at != body.npos; at = body.find(escape, at + escape.size())) {
-        if (at + 5 >= body.size()) return false;
-        const char high = body[at + 4];
-        const char low = body[at + 5];
-        const bool digit = low >= '0' && low <= '9';
-        if (high == '4' || high == '6') return true;
-        if (high == '5' && low != 'b' && low != 'B' && low != 'c' && low != 'C') return true;
-        if (high == '3' && digit) return true;
-        if (high == '7' && (digit || low == 'a' || low == 'A')) return true;
+// other characters only (`<`, `é`, control characters). `from` stands at the backslash.
+bool escapes_plain_letter(std::string_view from) {
+    if (from.size() < 6 || !from.starts_with("\\u00")) return false;
+    const char high = from[4];
+    const char low = from[5];
+    const bool digit = low >= '0' && low <= '9';
+    if (high == '4' || high == '6') return true;
+    if (high == '5') return low != 'b' && low != 'B' && low != 'c' && low != 'C';
+    if (high == '3') return digit;
+    return high == '7' && (digit || low == 'a' || low == 'A');
+}
+
+// A quote at which a string may begin that we look for, or the beginning of an escape that has to be looked at. Quotes
+// behind a backslash stand in a text: no string begins there.
+bool is_mark(const char* at) {
+    if (at[0] == '\\') return at[1] == 'u' && at[2] == '0' && at[3] == '0';
+    constexpr std::string_view first_letters = "tc1fam";
+    return at[0] == '"' && at[-1] != '\\' && first_letters.find(at[1]) != first_letters.npos;
+}
+
+constexpr std::size_t mark_bytes = 4;  // that is_mark looks at, and the one before them
+
+// The next mark at or after `from`, which is at least 1; the size of the body when there is none.
+for_wide_vectors std::size_t next_mark(const char* body, std::size_t from, std::size_t size) {
+#if has_wide_vectors
+    while (from + block_bytes + mark_bytes <= size) {
+        block bytes;
+        std::memcpy(&bytes, body + from, sizeof bytes);
+        const std::uint64_t quotes = where(bytes, '"');
+        const std::uint64_t backslashes = where(bytes, '\\');
+        if ((quotes | backslashes) != 0) {
+            block next;
+            std::memcpy(&next, body + from + 1, sizeof next);
+            block before;
+            std::memcpy(&before, body + from - 1, sizeof before);
+            const std::uint64_t letters = where(next, 't') | where(next, 'c') | where(next, '1') | where(next, 'f') |
+                                          where(next, 'a') | where(next, 'm');
+            std::uint64_t marks = quotes & ~where(before, '\\') & letters;
+            if (const std::uint64_t escapes = backslashes & where(next, 'u'); escapes != 0) {
+                block third;
+                std::memcpy(&third, body + from + 2, sizeof third);
+                block fourth;
+                std::memcpy(&fourth, body + from + 3, sizeof fourth);
+                marks |= escapes & where(third, '0') & where(fourth, '0');
+            }
+            if (marks != 0) return from + static_cast<std::size_t>(std::countr_zero(marks));
+        }
+        from += block_bytes;
     }
-    return false;
+#endif
+    while (from + mark_bytes <= size && !is_mark(body + from)) ++from;
+    return from + mark_bytes <= size ? from : size;
 }
 
 void read_type(std::string_view type, content_features& found, std::uint64_t& searchers) {
@@ -73,19 +112,18 @@ content_features read_features(std::string_view body) {
     content_features found;
     std::uint64_t searchers = 0;
     std::uint64_t limited = 0;
-    const char* const end = body.data() + body.size();
-    const char* at = body.data();
-    while ((at = static_cast<const char*>(std::memchr(at, '"', static_cast<std::size_t>(end - at)))) != nullptr) {
-        const char* const quote = at++;
-        if (at == end) break;
-        // No string begins behind a backslash: this quote stands in a text.
-        if (quote != body.data() && quote[-1] == '\\') continue;
-        const std::string_view rest(at, static_cast<std::size_t>(end - at));
-        switch (*at) {
+    bool hides_letters = false;
+    // No body that is JSON has a mark at its first byte, and none that matters in its last three.
+    for (std::size_t mark = 1; (mark = next_mark(body.data(), mark, body.size())) < body.size(); ++mark) {
+        if (body[mark] == '\\') {
+            hides_letters = hides_letters || escapes_plain_letter(body.substr(mark));
+            continue;
+        }
+        const std::string_view rest = body.substr(mark + 1);
+        switch (rest.front()) {
             case 't':
                 if (!rest.starts_with("type\"")) break;
-                if (const auto value = value_after(body, static_cast<std::size_t>(at - body.data()) + 5);
-                    value.size() > 1 && value.front() == '"') {
+                if (const auto value = value_after(rest, 5); value.size() > 1 && value.front() == '"') {
                     read_type(value.substr(1), found, searchers);
                 }
                 break;
@@ -103,8 +141,7 @@ content_features read_features(std::string_view body) {
                 break;
             case 'm':
                 if (!rest.starts_with("max_uses\"")) break;
-                if (const auto value = value_after(body, static_cast<std::size_t>(at - body.data()) + 9);
-                    !value.empty()) {
+                if (const auto value = value_after(rest, 9); !value.empty()) {
                     const auto uses = plain_count(value.substr(0, value.find_first_not_of("0123456789")));
                     if (uses && *uses <= 1'000'000) {
                         ++limited;
@@ -121,7 +158,7 @@ content_features read_features(std::string_view body) {
     } else if (searchers > limited) {
         found.web_searches += (searchers - limited) * web_searches_default;
     }
-    if (escapes_plain_letters(body)) {
+    if (hides_letters) {
         found.cache_control = found.one_hour = found.by_reference = found.server_tools = found.advisor = true;
         found.web_searches = std::max(found.web_searches, web_searches_default);
     }

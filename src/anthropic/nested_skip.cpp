@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "anthropic/wide_vectors.hpp"
+
 namespace anthropic {
 namespace {
 
@@ -54,24 +56,8 @@ const char* skip_bytes(const char* from, const char* end, const char* limit, nes
 }
 
 // Text with many short strings (tool schemas) is read 64 bytes at a time: one bit a byte says where quotes and brackets
-// are, and most blocks need only their number. GCC has no vectors of bool, there the plain way does everything.
-#if defined(__clang__)
-// The same source is compiled for wider vectors too; the loader picks what the processor has.
-#define always_inline inline __attribute__((always_inline))
-#if defined(__x86_64__) && !__has_feature(thread_sanitizer)  // TSan is not ready when the loader picks
-#define for_wide_vectors __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define for_wide_vectors
-#endif
-constexpr std::ptrdiff_t block_bytes = 64;
-using block = unsigned char __attribute__((ext_vector_type(64)));
-using block_bits = bool __attribute__((ext_vector_type(64)));
-
-always_inline std::uint64_t where(const block& bytes, char wanted) {
-    return std::bit_cast<std::uint64_t>(
-        __builtin_convertvector(bytes == static_cast<unsigned char>(wanted), block_bits));
-}
-
+// are, and most blocks need only their number.
+#if has_wide_vectors
 // Bytes that a backslash before them takes the meaning from (after Langdale and Lemire, "Parsing gigabytes of JSON per
 // second", 2019, section 3.1.1): every other byte of a run of backslashes and the byte after
 // a run of odd length. Runs that begin at odd places carry through the addition to the byte behind them, so no loop
@@ -127,8 +113,6 @@ always_inline const char* skip_block(const char* from, const char* end, nesting&
     at.escaping = escaping;
     return from + block_bytes;
 }
-#else
-#define for_wide_vectors
 #endif
 
 }  // namespace
@@ -147,7 +131,7 @@ const char* skip_string(const char* from, const char* end, nesting& at) {
 }
 
 for_wide_vectors const char* skip_nested(const char* from, const char* end, nesting& at) {
-#if defined(__clang__)
+#if has_wide_vectors
     while (end - from >= block_bytes) {
         from = skip_block(from, end, at);
         if (at.depth == 1) return from;

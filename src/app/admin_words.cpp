@@ -91,7 +91,7 @@ base::result<admin::reply> ask(const admin_word& word, std::span<const std::stri
     return found.row->run(asked, bench);
 }
 
-// All pages in one.
+// Asks page after page. Gives the last answer, with the entries of all pages unless the word prints each as it comes.
 base::result<admin::reply> ask_all(const admin_word& word, std::span<const std::string> path,
                                    boost::json::object members, opened_database& opened,
                                    const config::settings& settings) {
@@ -103,7 +103,11 @@ base::result<admin::reply> ask_all(const admin_word& word, std::span<const std::
         auto page = ask(word, path, members, opened, settings);
         if (!page) return page;
         auto answer = boost::json::parse(page->body).as_object();
-        for (auto& entry : answer.at("data").as_array()) all.push_back(std::move(entry));
+        if (word.prints_pages) {
+            word.print(answer);
+        } else {
+            for (auto& entry : answer.at("data").as_array()) all.push_back(std::move(entry));
+        }
         if (!answer.at("has_more").as_bool()) {
             answer["data"] = std::move(all);
             page->body = boost::json::serialize(answer);
@@ -148,9 +152,9 @@ int run(const admin_word& word, const given_words& given, const config::settings
         return 0;
     }
     const auto answer = boost::json::parse(reply->body).as_object();
-    if (given.json) {
+    if (given.json && !word.prints_pages) {
         fmt::print("{}\n", reply->body);
-    } else {
+    } else if (!word.prints_pages) {
         word.print(answer);
     }
     return word.exit_code ? word.exit_code(answer) : 0;

@@ -49,6 +49,7 @@ struct admin_word {
     base::result<void> (*prepare)(boost::json::object& members) = nullptr;
     // The parameter that asks for the next page; then all pages are printed unless --limit was given.
     std::string_view page_parameter{};
+    bool prints_pages = false;  // each page as it comes, also with --json: for what may be larger than memory
     // Another exit code than 0 for an answer that is bad news.
     int (*exit_code)(const boost::json::object& answer) = nullptr;
 };

@@ -129,7 +129,8 @@ public:
 // begins with an UPDATE of the row that guards the decision.
 //
 // Transactions do not nest. After a failure inside of one, on either engine, it can only be rolled back: further
-// statements and `commit` fail with the first failure's kind. A `commit` that fails as `unavailable` may have happened.
+// statements and `commit` fail with the first failure's kind. A `commit`, or a statement outside of a transaction, that
+// fails as `unavailable` may have happened: it must be safe to repeat, or be looked up first.
 class transaction {
 public:
     explicit transaction(connection& on) : on_(on) { on_.begin(); }

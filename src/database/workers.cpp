@@ -28,6 +28,7 @@ void workers::state::run(const work& what, connection& on) const {
     } catch (const std::exception& problem) {
         if (on_failure) on_failure(problem);
     }
+    on.rollback();  // what the work left open would belong to the next one
 }
 
 void workers::state::serve(connection& on) {

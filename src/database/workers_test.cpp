@@ -66,11 +66,11 @@ TEST_F(database_workers, tell_what_failed_and_go_on) {
         });
         threads.submit([](connection& on) { on.query("SELECT nothing"); });
         threads.submit([](connection& on) {
-            transaction whole(on);
+            on.begin();
             throw std::runtime_error("of the work itself");
         });
         threads.submit([&](connection& on) {
-            const transaction next(on);  // the one before is over
+            const transaction next(on);  // the one that was left open is over
             went_on = true;
         });
     }

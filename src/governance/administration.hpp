@@ -106,6 +106,8 @@ public:
     base::result<budget> set_budget(const actor& by, const budget& wanted);
     base::result<budget> remove_budget(const actor& by, std::string_view id);
     std::vector<budget> list_budgets();
+    // What its scope has spent in the period that holds the present, as far as the ledger's rows have arrived.
+    base::pico_dollars spent_of(const budget& what);
 
     std::vector<audit_entry> audit_after(std::int64_t seq, std::uint32_t limit);
     audit_verdict verify_audit();

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "governance/administration.hpp"
 #include "governance/change.hpp"
@@ -145,6 +146,16 @@ std::vector<budget> administration::list_budgets() {
         budgets.push_back(std::move(*read));
     }
     return budgets;
+}
+
+base::pico_dollars administration::spent_of(const budget& what) {
+    const time_ms now = now_();
+    const auto rows = on_.query(
+        "SELECT CAST(COALESCE(SUM(spent_pico), 0) AS BIGINT) FROM claude_proxy.spend_daily "
+        "WHERE scope = $1 AND scope_id = $2 AND day >= $3 AND day < $4",
+        {std::string(name_of(what.where)), what.scope_id, period_start(what.every, now),
+         period_end(what.every, now).value_or(std::numeric_limits<time_ms>::max())});
+    return database::integer_of(rows.at(0).at(0));
 }
 
 base::result<budget_amount> parse_budget(std::string_view text) {

@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -67,6 +68,7 @@ public:
             SSL_CTX_use_certificate(context_.get(), with->certificate.get());
             SSL_CTX_use_PrivateKey(context_.get(), with->key.get());
         }
+        if (fd_ < 0) throw std::runtime_error("no socket");
         const int on = 1;
         setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         sockaddr_in address{};

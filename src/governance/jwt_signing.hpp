@@ -131,7 +131,12 @@ inline constexpr std::string_view test_issuer = "https://issuer.example", test_a
 
 inline std::string payload_of(const claim_texts& claims) {
     std::string text = "{";
-    for (const auto& [name, value] : claims) text += (text == "{" ? "\"" : ",\"") + name + "\":" + value;
+    for (const auto& [name, value] : claims) {
+        text += text == "{" ? "\"" : ",\"";
+        text += name;
+        text += "\":";
+        text += value;
+    }
     return text + "}";
 }
 // The sound claims with some of them changed; an empty text takes one away.

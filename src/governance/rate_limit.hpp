@@ -140,8 +140,9 @@ public:
 
     const std::string& id() const { return id_; }  // "team:team_x:claude-opus-*": names the buckets in Redis
 
-    // Shared from now on. Before the first use by other threads; the limiter must be held by a shared_ptr, and the
-    // source outlive its last use. `now_us` of every call is then of std::chrono::steady_clock.
+    // Shared from now on. Before the first use by other threads; the limiter must be held by a shared_ptr and be the
+    // only one of its id with that source, and the source outlive its last use. `now_us` of every call is then of
+    // std::chrono::steady_clock.
     void share_with(shared_source& with) { source_ = &with; }
     // Calls `then` once, on the source's thread, when the answer after `ticket` is there or none is to come; false, and
     // no call, if that is so already. `then` may come after the waiting was given up, and must not block.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <utility>
 
 #include "governance/rate_limit.hpp"
@@ -18,10 +19,15 @@ constexpr std::int64_t refuses_for_us = 50'000;
 constexpr std::int64_t known_for_us = 250'000;
 // What was granted is kept at least so long: who waited for it may be on his way.
 constexpr std::int64_t kept_for_us = 50'000;
-// A share lasts for two rounds at the present pace, so that nobody waits while the limit is far.
+// A share lasts for two rounds at the present pace, so that nobody waits while the limit is far. Who comes less often
+// than that asks each time: it costs him one round trip, and nobody has to give anything back.
 constexpr double share_seconds = 0.1;
-// The pace forgets half of itself in this time when the use ends.
-constexpr double pace_half_life_us = 50'000;
+// The pace forgets half of itself in this time...
+constexpr double pace_half_life_us = 100'000;
+// ...but so many requests between two rounds are a pace at once.
+constexpr std::int64_t takes_of_a_pace = 8;
+// Between two rounds that would only tell of places without a request, unless somebody else may want them.
+constexpr std::int64_t spare_round_us = 250'000;
 constexpr std::int64_t minute_us = 60'000'000;
 
 constexpr std::int64_t pending = -1;
@@ -102,6 +108,8 @@ std::int64_t limiter::take_credit(meter& at, std::int64_t amount, std::int64_t n
         }
         if (credit.compare_exchange_weak(held, held - amount)) break;
     }
+    // Not exact between threads: it only says whether somebody comes often.
+    at.granted.takes.store(at.granted.takes.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (held - amount < at.granted.low.load(std::memory_order_relaxed)) urge();
     return 0;
 }
@@ -144,8 +152,11 @@ bool limiter::take_place(const std::atomic<std::int64_t>& places) {
         running_.fetch_sub(1);
         return false;
     }
-    if (bounded && now_running + 1 > places_.peak.load(std::memory_order_relaxed))
-        places_.peak.store(now_running + 1, std::memory_order_relaxed);
+    if (bounded) {  // not exact between threads, as `takes` of a share
+        places_.takes.store(places_.takes.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        if (now_running >= places_.peak.load(std::memory_order_relaxed))
+            places_.peak.store(now_running + 1, std::memory_order_relaxed);
+    }
     return true;
 }
 
@@ -201,12 +212,13 @@ bool limiter::is_due(std::int64_t now_us) const {
     if (since < hurried_round_us) return false;
     if (hurried_.load(std::memory_order_relaxed)) return true;
     if (since < round_us) return false;
-    for (const meter* at : {&requests_, &input_, &output_}) {
-        const auto credit = at->granted.credit.load(std::memory_order_relaxed);
-        if (credit > 0 || credit != at->granted.credit_after) return true;
-    }
+    for (const meter* at : {&requests_, &input_, &output_})
+        if (at->granted.credit.load(std::memory_order_relaxed) != 0) return true;
     const auto leased = places_.leased.load(std::memory_order_relaxed);
-    if (leased > running() || running() != round_.running_after) return true;
+    const auto now_running = concurrent_max_.load(std::memory_order_relaxed) > 0 ? running() : 0;
+    if (leased < now_running || (leased > 0 && now_running == 0)) return true;
+    const bool contended = places_.free.load(std::memory_order_relaxed) == 0;
+    if (leased > now_running && (contended || since > spare_round_us)) return true;
     return leased > 0 && since > round_.lease_us / 3;
 }
 
@@ -244,11 +256,20 @@ shared_request::bucket limiter::ask_for(meter& at, std::int64_t elapsed_us, bool
     }
     auto credit = granted.credit.load();
     const auto used = static_cast<double>(std::max<std::int64_t>(0, granted.credit_after - credit));
-    const auto recent = used * 1e6 / static_cast<double>(elapsed_us);
-    granted.pace = std::max(recent, granted.pace * std::exp2(-static_cast<double>(elapsed_us) / pace_half_life_us));
-    // Output tokens are never granted, only charged.
+    const auto takes = granted.takes.exchange(0);
+    const auto forget = std::exp2(-static_cast<double>(elapsed_us) / pace_half_life_us);
+    const auto per_second = std::numbers::ln2 * 1e6 / pace_half_life_us;
+    granted.pace = granted.pace * forget + used * per_second;
+    granted.takes_pace = granted.takes_pace * forget + static_cast<double>(takes) * per_second;
+    if (takes >= takes_of_a_pace) {
+        granted.pace = std::max(granted.pace, used * 1e6 / static_cast<double>(elapsed_us));
+        granted.takes_pace =
+            std::max(granted.takes_pace, static_cast<double>(takes) * 1e6 / static_cast<double>(elapsed_us));
+    }
+    // Output tokens are never taken, only charged: of them nothing is granted.
+    const bool comes_often = granted.takes_pace * share_seconds >= 1;
     const auto target =
-        &at == &output_ ? 0 : std::min<std::int64_t>(std::llround(granted.pace * share_seconds), asked.per_minute);
+        comes_often ? std::min(static_cast<std::int64_t>(granted.pace * share_seconds), asked.per_minute) : 0;
     const auto goal = waiting + target;
     if (credit < 0) {
         asked.charge = granted.told = -credit;
@@ -273,23 +294,26 @@ shared_request::bucket limiter::ask_for(meter& at, std::int64_t elapsed_us, bool
 void limiter::ask_for_places(shared_request& asked, bool may_return) {
     asked.places_max = concurrent_max_.load(std::memory_order_relaxed);
     const auto waiting = places_.wanted.exchange(0);
-    round_.running_after = running_.load();
-    const auto busiest = std::max(places_.peak.exchange(round_.running_after), round_.running_after);
+    const auto now_running = running_.load();
+    // Who comes often keeps the places that he needed lately, or half of them when others may want them.
+    const auto peak = places_.takes.exchange(0) > 1 ? places_.peak.load() : 0;
+    places_.peak.store(now_running);
+    const auto busiest = std::max(places_.free.load() > 0 ? peak : peak / 2, now_running);
     if (asked.places_max == 0) {
         places_.leased.store(0);
         return;
     }
-    const auto spare = busiest > 0 && places_.free.load() > 0 ? 1 + busiest / 8 : 0;
+    const auto spare = places_.free.load() > 0 ? busiest / 8 : 0;
     const auto goal = busiest + spare + waiting;
-    auto leased = std::max(places_.leased.load(), round_.running_after);
+    auto leased = std::max(places_.leased.load(), now_running);
     if (may_return) leased = std::min(leased, goal);
     places_.leased.store(leased);
-    if (const auto now_running = running_.load(); now_running > leased) {  // see take_place
-        leased = now_running;
+    if (const auto run_meanwhile = running_.load(); run_meanwhile > leased) {  // see take_place
+        leased = run_meanwhile;
         places_.leased.store(leased);
     }
     asked.places_held = leased;
-    asked.places_want = std::max<std::int64_t>(0, waiting - (leased - round_.running_after));
+    asked.places_want = std::max<std::int64_t>(0, waiting - (leased - now_running));
     asked.places_ahead = std::max<std::int64_t>(0, goal - leased - asked.places_want);
 }
 
@@ -319,6 +343,7 @@ void limiter::work_alone(std::int64_t now_us) {
         if (const auto credit = at->granted.credit.exchange(0)) at->bucket.charge(-credit, now_us);
         at->granted.credit_after = 0;
         at->granted.pace = 0;
+        at->granted.takes_pace = 0;
         at->granted.low.store(0, std::memory_order_relaxed);
     }
     places_.leased.store(0);

@@ -5,7 +5,7 @@
 // (output tokens, corrections) makes the credit negative and is charged in the next round. Rounds are made by the
 // source's thread, some milliseconds apart, at once when a credit runs low or a request waits. Slices follow the
 // replica's own pace and are a small part of what is left, so that they shrink near the limit; a slice that is not used
-// goes back within about 200 ms. What is granted is taken from the shared bucket first: replicas together never admit
+// goes back within a second. What is granted is taken from the shared bucket first: replicas together never admit
 // more than one bucket would.
 //
 // Places of running requests are leased the same way, but told as a state ("I hold four") and not as a change, and a
@@ -83,9 +83,11 @@ struct share {
     std::atomic<std::int64_t> low{0};          // below this, more is asked for
     std::atomic<std::int64_t> wanted{0};       // sum of the requests that wait since the last round
     std::atomic<std::int64_t> needed{nobody};  // and the smallest of them
+    std::atomic<std::int64_t> takes{0};        // since the last round, about
 
     // Of the source's thread.
     double pace = 0;                // use per second, lately
+    double takes_pace = 0;          // requests per second, lately
     std::int64_t credit_after = 0;  // the last round
     std::int64_t target = 0;        // what the credit should be
     std::int64_t told = 0;          // owed and told in the round under way
@@ -97,13 +99,13 @@ struct places_share {
     std::atomic<std::int64_t> free{0};    // for anybody, at the last answer
     std::atomic<std::int64_t> wanted{0};  // requests that wait since the last round
     std::atomic<std::int64_t> peak{0};    // most that ran at a time since the last round
+    std::atomic<std::int64_t> takes{0};   // since the last round, about
 };
 
 // What the source's thread remembers of a limiter.
 struct round_state {
     std::int64_t asked_at_us = 0;
     std::int64_t granted_at_us = never_answered;
-    std::int64_t running_after = 0;
     std::int64_t lease_us = 0;
     std::uint64_t session = 0;  // connection in which the buckets were last compared
 };

@@ -280,14 +280,28 @@ std::string_view reason_of(int status) {
     }
 }
 
+// Eight bytes at a time: where they differ it may only be by the bit that makes a capital of a lower-case letter.
 bool equals_lower(std::string_view text, std::string_view lower) {
     if (text.size() != lower.size()) return false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        char c = text[i];
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
-        if (c != lower[i]) return false;
+    constexpr std::uint64_t every = 0x0101010101010101;
+    const auto same = [](std::uint64_t given, std::uint64_t wanted) {
+        const std::uint64_t low = wanted & every * 0x7f;
+        const std::uint64_t is_letter = (low + every * (0x80 - 'a')) & ~(low + every * (0x7f - 'z')) & ~wanted;
+        return ((given ^ wanted) & ~((is_letter & every * 0x80) >> 2)) == 0;
+    };
+    std::size_t at = 0;
+    for (; at + 8 <= text.size(); at += 8) {
+        std::uint64_t given = 0;
+        std::uint64_t wanted = 0;
+        std::memcpy(&given, text.data() + at, 8);
+        std::memcpy(&wanted, lower.data() + at, 8);
+        if (!same(given, wanted)) return false;
     }
-    return true;
+    std::uint64_t given = 0;
+    std::uint64_t wanted = 0;
+    std::memcpy(&given, text.data() + at, text.size() - at);
+    std::memcpy(&wanted, lower.data() + at, text.size() - at);
+    return same(given, wanted);
 }
 
 bool parse_header_line(std::string_view line, header& parsed) {

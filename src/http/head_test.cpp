@@ -30,6 +30,25 @@ void expect_refused(const std::string& text, base::errc kind = base::errc::bad_f
 
 const std::string host = "host: gateway\r\n";
 
+TEST(head, names_are_compared_without_case_and_nothing_else) {
+    for (std::size_t size = 0; size < 40; ++size) {
+        const std::string lower = std::string("transfer-encoding-of-every-length-1234567").substr(0, size);
+        std::string upper = lower;
+        for (char& c : upper) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
+        EXPECT_TRUE(equals_lower(lower, lower));
+        EXPECT_TRUE(equals_lower(upper, lower));
+        for (std::size_t i = 0; i < size; ++i) {
+            for (int other = 0; other < 256; ++other) {
+                std::string changed = lower;
+                changed[i] = static_cast<char>(other);
+                EXPECT_EQ(equals_lower(changed, lower), changed[i] == lower[i] || changed[i] == upper[i])
+                    << size << " " << i << " " << other;
+            }
+        }
+    }
+    EXPECT_FALSE(equals_lower("a", "ab"));
+}
+
 TEST(head, a_plain_request_is_read) {
     std::string kept;
     const auto head =

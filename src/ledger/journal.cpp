@@ -1,6 +1,5 @@
 #include "ledger/journal.hpp"
 
-#include <atomic>
 #include <mutex>
 
 #include "ledger/mapped_lane.hpp"
@@ -32,8 +31,9 @@ struct journal::state {
     mutable std::mutex mutex;  // guards `lanes`, which grows before the reactors run
     std::vector<std::unique_ptr<mapped_lane>> lanes;
 
-    std::atomic<std::uint32_t> files_synced = 0;
-    std::size_t turn = 0;  // the writer's: the lane that is asked first
+    std::mutex syncing;
+    std::uint32_t files_synced = 0;  // guarded by it
+    std::size_t turn = 0;            // the writer's: the lane that is asked first
 };
 
 journal::journal(const options& settings) : state_(std::make_unique<state>(settings)) {}
@@ -66,9 +66,11 @@ void journal::prepare() {
 }
 
 void journal::sync() {
+    const std::lock_guard one(state_->syncing);
     const std::uint32_t made = state_->sum(&mapped_lane::files_made);
-    for (const mapped_lane* each : state_->all()) each->sync();
-    if (state_->files_synced.exchange(made) != made) state_->folder.sync();
+    for (mapped_lane* each : state_->all()) each->sync();
+    if (made != state_->files_synced) state_->folder.sync();
+    state_->files_synced = made;
 }
 
 std::size_t journal::take(std::vector<const std::byte*>& into, std::size_t max) {

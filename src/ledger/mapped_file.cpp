@@ -80,6 +80,10 @@ void mapped_file::populate(std::size_t offset, std::size_t bytes) const noexcept
 #endif
 }
 
+void mapped_file::forget() const noexcept {
+    if (data_ != nullptr) ::madvise(data_, bytes_, MADV_DONTNEED);
+}
+
 void mapped_file::remove() const noexcept { ::unlink(path_.c_str()); }
 
 }  // namespace ledger

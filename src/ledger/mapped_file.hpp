@@ -27,6 +27,8 @@ public:
     void sync(std::size_t offset, std::size_t bytes) const;
     // Makes the pages of a range present, so that the first store into them is no page fault. Best effort.
     void populate(std::size_t offset, std::size_t bytes) const noexcept;
+    // Gives the pages back to the kernel's cache, from where they come again at the next touch: nothing is lost.
+    void forget() const noexcept;
     void remove() const noexcept;  // the name; the memory stays mapped
 
 private:

@@ -172,7 +172,7 @@ void mapped_lane::prepare() {
         next_table_.store(make_table(), std::memory_order_release);
 }
 
-void mapped_lane::sync() const {
+void mapped_lane::sync() {
     std::vector<std::shared_ptr<segment>> segments;
     std::vector<std::shared_ptr<mapped_file>> tables;
     {

@@ -51,8 +51,8 @@ public:
     std::uint64_t refusals_dropped() const { return refusals_dropped_.load(std::memory_order_relaxed); }
     std::uint64_t damaged() const { return damaged_.load(std::memory_order_relaxed); }  // places that made no sense
     std::uint32_t files_made() const;
-    void prepare();     // makes what the reactor will need next; a full disk or journal is no error
-    void sync() const;  // throws std::system_error
+    void prepare();  // makes what the reactor will need next; a full disk or journal is no error
+    void sync();     // throws std::system_error; one thread at a time
 
     // The writer's thread: committed records that were not taken yet, at most `max`; then, when they are in the
     // database, accept() for all that were taken, else rewind(). Their memory stays until then.

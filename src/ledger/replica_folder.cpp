@@ -37,7 +37,8 @@ std::string new_replica() {
 
 // The locked lock file of a folder, -1 when somebody else has it or has removed it under our hands.
 int try_lock(const std::string& folder) {
-    const std::string path = folder + "/lock";
+    std::string path = folder;
+    path += "/lock";
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         if (errno == ENOENT) return -1;
@@ -58,7 +59,8 @@ replica_folder replica_folder::make(const std::string& directory) {
     std::filesystem::create_directories(directory);
     for (int i = 0; i < tries; ++i) {
         std::string replica = new_replica();
-        std::string path = directory + "/" + replica;
+        std::string path = directory;
+        path.append("/").append(replica);
         if (::mkdir(path.c_str(), 0700) != 0) fail("mkdir " + path);
         // Between these two lines another process may find the folder unlocked and adopt it, empty as it is.
         if (const int lock = try_lock(path); lock >= 0) return {std::move(replica), std::move(path), lock};

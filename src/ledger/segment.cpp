@@ -47,12 +47,17 @@ void segment::populate_ahead() {
     populated_.store(wanted, std::memory_order_relaxed);
 }
 
-void segment::sync() const {
-    const std::uint64_t begin = read();
+void segment::sync() {
+    const bool is_full = next() != nullptr;  // before `used`, which then no longer moves
     const std::uint64_t end = used();
-    if (begin >= end) return;
-    file_.sync(begin, end - begin);
-    file_.sync(0, segment_header_bytes);
+    const std::uint64_t begin = std::max(read(), synced_);
+    if (begin < end) {
+        file_.sync(begin, end - begin);
+        file_.sync(0, segment_header_bytes);
+        synced_ = end;
+    }
+    if (is_full && !forgotten_) file_.forget();
+    forgotten_ = is_full;
 }
 
 segment_marks marks_of(const mapped_file& old) {

@@ -35,8 +35,9 @@ public:
 
     // Makes the pages that come next present: from any thread.
     void populate_ahead();
-    // Flushes what has not been read yet.
-    void sync() const;
+    // Flushes what has neither been read nor flushed yet. A full segment that waits for the database costs no memory
+    // from then on. One thread at a time.
+    void sync();
 
     const mapped_file& file() const { return file_; }
 
@@ -45,6 +46,8 @@ private:
     std::size_t position_ = segment_header_bytes;  // the lane's copy of `used`
     std::atomic<segment*> next_ = nullptr;
     std::atomic<std::size_t> populated_ = 0;
+    std::uint64_t synced_ = segment_header_bytes;  // sync's own
+    bool forgotten_ = false;
 };
 
 // The two offsets of a file that another process has left.

@@ -12,7 +12,7 @@ using std::chrono::milliseconds;
 
 struct options {
     base::secret url{};                          // REDIS_URL: redis://[[user]:password@]host[:port][/database]
-    milliseconds timeout{200};                   // connecting, and one round; longer is an outage
+    milliseconds timeout{1'000};                 // connecting, and one round; longer is an outage. Requests wait 20 ms
     milliseconds reconnect_every{500};           // during an outage
     milliseconds place_lease{5'000};             // places of a killed replica come back after this
     std::string prefix = "claude-proxy:limit:";  // of the keys, before the limiter's id

@@ -18,7 +18,7 @@ using std::chrono::microseconds;
 // Between two looks at the limiters that are in use, when nobody asks for one.
 constexpr microseconds look_every{10'000};
 // Between two round trips that were asked for: those who wait within this time share one.
-constexpr std::int64_t round_gap_us = 1'000;
+constexpr std::int64_t round_gap_us = 500;
 // Redis is asked whether it lives when there was nothing to say for so long.
 constexpr microseconds alive_every{1'000'000};
 // Limiters in one pipeline. More wait for the next one, so that nobody waits for thousands of others.

@@ -45,9 +45,22 @@ public:
             }
         }
     }
+    // No statement of ours runs or waits on the server: one that was given up is cancelled a moment later.
+    void wait_until_idle() const {
+        const auto admin = as_admin();
+        const auto deadline = clock::now() + seconds(20) * time_scale();
+        while (!admin
+                    ->query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' "
+                            "AND usename = 'gateway'")
+                    .empty()) {
+            ASSERT_LT(clock::now(), deadline);
+            std::this_thread::sleep_for(milliseconds(20));
+        }
+    }
     std::unique_ptr<connection> on;
 };
 class trouble_of_postgres : public trouble {};
+class trouble_without_pooler : public trouble {};
 
 TEST_P(trouble, a_statement_that_takes_too_long_is_given_up) {
     const auto began = clock::now();
@@ -82,6 +95,8 @@ TEST_P(trouble, a_lock_that_another_keeps_is_not_waited_for_without_end) {
     const auto why = kind_of_failure([&] { note(*on, 1); });
     EXPECT_TRUE(why == failure_kind::busy || why == failure_kind::unavailable);
     EXPECT_LT(clock::now() - began, impatient().statement_timeout + seconds(10) * time_scale());
+    // What was given up must not get the lock when it is free.
+    if (!is_sqlite()) wait_until_idle();
     whole.commit();
     note(*on, 2);
     EXPECT_EQ(on->query("SELECT n FROM claude_proxy.notes"), (std::vector<database::row>{{std::int64_t{2}}}));
@@ -89,17 +104,7 @@ TEST_P(trouble, a_lock_that_another_keeps_is_not_waited_for_without_end) {
 
 TEST_P(trouble_of_postgres, a_statement_that_was_given_up_ends_on_the_server_too) {
     EXPECT_EQ(kind_of_failure([&] { on->query("SELECT pg_sleep(120)"); }), failure_kind::unavailable);
-    const auto admin = as_admin();
-    const auto deadline = clock::now() + seconds(20) * time_scale();
-    const auto sleeping = [&] {
-        return integer_of(
-            admin->query("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-                         "state = 'active' AND query LIKE 'SELECT pg_sleep%'")[0][0]);
-    };
-    while (sleeping() > 0) {
-        ASSERT_LT(clock::now(), deadline);
-        std::this_thread::sleep_for(milliseconds(20));
-    }
+    wait_until_idle();
 }
 
 TEST_P(trouble_of_postgres, a_stopped_server_is_unavailable_and_its_return_is_seen) {
@@ -145,19 +150,20 @@ TEST_P(trouble_of_postgres, a_frozen_server_is_given_up_in_time) {
     EXPECT_EQ(count(*on), 1);
 }
 
-TEST_P(trouble_of_postgres, a_connection_that_ended_while_idle_costs_no_failure) {
-    note(*on, 1);
-    const auto admin = as_admin();
-    const auto ended = admin->query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()");
-    EXPECT_GE(ended.size(), 1u);
-    const auto deadline = clock::now() + seconds(20);
-    while (admin->query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database()").size() > 1) {
-        ASSERT_LT(clock::now(), deadline);
+// Not behind a pooler, which keeps the client's connection and may hand it a session that has just ended.
+TEST_P(trouble_without_pooler, a_connection_that_ended_while_idle_costs_no_failure) {
+    for (int round = 1; round <= 5; ++round) {
+        note(*on, round);
+        const auto pid = integer_of(on->query("SELECT pg_backend_pid()").at(0).at(0));
+        as_admin()->query("SELECT pg_terminate_backend($1::int)", {pid});
+        const auto deadline = clock::now() + seconds(20) * time_scale();
+        // The process and not its row in pg_stat_activity: the socket closes last.
+        while (std::filesystem::exists("/proc/" + std::to_string(pid))) {
+            ASSERT_LT(clock::now(), deadline);
+            std::this_thread::sleep_for(milliseconds(1));
+        }
+        EXPECT_EQ(count(*on), round);
     }
-    note(*on, 2);
-    EXPECT_EQ(count(*on), 2);
 }
 
 TEST_P(trouble_of_postgres, a_deadlock_and_a_serialization_failure_are_busy) {
@@ -255,6 +261,7 @@ TEST_P(pooler, statements_of_many_threads_do_not_see_each_others_sessions) {
 
 RUN_ON_EVERY_DATABASE(trouble);
 RUN_ON_POSTGRES(trouble_of_postgres);
+INSTANTIATE_TEST_SUITE_P(on, trouble_without_pooler, testing::Values("postgres"), name_of_database);
 RUN_ON_POSTGRES(pooler);
 
 }  // namespace

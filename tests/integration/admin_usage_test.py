@@ -3,6 +3,7 @@
 import csv
 import io
 import sqlite3
+import time
 
 import pytest
 
@@ -117,6 +118,20 @@ def test_a_request_is_explained(world):
     assert refused["refusal"]["team"] == "search" and refused["refusal"]["at"] == "2027-01-01T00:00:00Z"
     unknown = admin.get("requests/req_cp_nobody")
     assert (unknown.status, unknown.reason) == (404, "not_found")
+
+
+def test_budgets_tell_what_was_spent_in_their_period(world):
+    gateway, admin, search, _ = world
+    day = int(time.time()) // 86_400 * 86_400_000
+    with sqlite3.connect(sqlite_path(gateway)) as database:
+        for at, amount in ((day, 250_000_000_000), (day - 40 * 86_400_000, 7)):
+            database.execute("INSERT INTO spend_daily VALUES ('team', ?, ?, ?)", (search["team_id"], at, amount))
+    spent = {}
+    for period in ("month", "total"):
+        made = admin.ok("POST", "budgets", {"scope": "team", "id": "search", "period": period, "limit": "1"})
+        assert made in admin.ok("GET", "budgets")["data"]
+        spent[period] = (made["spent"], made["spent_pico"], made["period_ends_at"] is None)
+    assert spent == {"month": ("0.25", 250_000_000_000, False), "total": ("0.250000000007", 250_000_000_007, True)}
 
 
 def test_the_command_line_reports_the_same(world):

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from support.admin import Admin, cli
+from support.client import request
 from support.gateway import Gateway
 from support.servers import Postgres
 from support.timing import seconds
@@ -251,6 +252,34 @@ def until(answers):
     while not answers():
         assert time.monotonic() < deadline, "the gateway does not obey"
         time.sleep(0.01)
+
+
+def test_a_key_that_was_made_is_used_and_its_use_is_reported(shared_upstream):
+    body = b'{"model":"claude-haiku-4-5","max_tokens":16,"messages":[]}'
+    with Gateway(shared_upstream.url) as gateway:
+
+        def run(*words):
+            return cli(gateway.directory, *words, "--json").json
+
+        made = run("keys", "create", "--name", "n", "--team", "search", "--model", "claude-haiku-*", "--tag", "nightly")
+
+        def ask(model=b"haiku-4-5"):
+            return gateway.ask(request(body=body.replace(b"haiku-4-5", model), key=made["key"]))
+
+        until(lambda: ask().status == 200)
+        request_id = ask().header("x-claude-proxy-request-id")
+        refused_id = ask(b"opus-4-8").header("x-claude-proxy-request-id")
+        words = ["--team", "search", "--key", made["id"], "--tag", "nightly", "--by", "key"]
+        until(lambda: run("usage", *words)["totals"]["attempts"] >= 2)
+        (row,) = run("usage", *words)["rows"]
+        assert (row["key"], row["key_name"]) == (made["id"], "n") and row["cost_pico"] > 0 and row["output_tokens"] > 0
+        told = run("requests", "show", request_id)
+        assert told["refusal"] is None and told["cost_pico"] > 0
+        assert (told["attempts"][0]["team"], told["attempts"][0]["key_id"]) == ("search", made["id"])
+        until(lambda: cli(gateway.directory, "requests", "show", refused_id).code == 0)
+        assert run("requests", "show", refused_id)["refusal"]["reason"] == "model_not_allowed"
+        run("keys", "revoke", made["id"])
+        until(lambda: ask().status == 401)
 
 
 def test_a_running_gateway_obeys_what_the_command_line_changed(shared_upstream):

@@ -63,19 +63,16 @@ class Database:
         return self.query(sql, *values)[0][0]
 
 
-def sum_of_decimals(values):
-    """SUM of BIGINT is NUMERIC in PostgreSQL."""
-    return [int(value) for value in values]
-
-
 class Cluster:
-    """`replicas` gateways in front of one upstream. Settings as Gateway takes them."""
+    """`replicas` gateways in front of one upstream. Settings as Gateway takes them; `each`: further ones of each
+    replica."""
 
-    def __init__(self, upstream_url, database, replicas=1, share_journal=False, **settings):
+    def __init__(self, upstream_url, database, replicas=1, share_journal=False, each=None, **settings):
         self.upstream_url, self.database = upstream_url, database
         self._directory = tempfile.TemporaryDirectory(prefix="claude-proxy-cluster-")
         self.directory = self._directory.name
         self.settings = {"API_KEYS": None, **database.settings, **settings}
+        self.each = each or [{}] * replicas
         self.journals = [
             os.path.join(self.directory, "journal" if share_journal else f"journal-{number}")
             for number in range(replicas)
@@ -94,7 +91,9 @@ class Cluster:
         return cli(self.directory, *words, LOG_LEVEL="warn", **self.database.settings)
 
     def start(self, number):
-        self.gateways[number] = Gateway(self.upstream_url, JOURNAL_DIR=self.journals[number], **self.settings)
+        self.gateways[number] = Gateway(
+            self.upstream_url, JOURNAL_DIR=self.journals[number], **{**self.settings, **self.each[number]}
+        )
         return self.gateways[number]
 
     def kill(self, number):
