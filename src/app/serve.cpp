@@ -226,8 +226,8 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     for (const auto& thread : threads) thread->thread.join();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
+    hub.scrape();  // the last of the writer's visits to what is about to go: metrics read the rules, too
     rules.finish();
-    hub.scrape();  // the last of the writer's visits to what is about to go
     hub.log(level::info, "stopped");
     return 0;
 }
