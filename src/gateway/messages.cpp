@@ -37,7 +37,7 @@ std::optional<std::string> idempotency_key(const http::request_head& head) {
 }
 
 // True: this request leads. False: the answer of another one was sent. Errors: invalid_argument, idempotency_conflict.
-net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std::string& key, std::string_view body,
+net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std::string& key, std::string& body,
                                              answer_lead& lead) {
     if (key.empty() || key.size() > answer_book::key_bytes_max) {
         co_return base::fail(base::errc::invalid_argument,
@@ -58,7 +58,7 @@ net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std:
                 x.recording = claim.answer;
                 co_return true;
             case answer_book::part::joins:
-                if (co_await replay(x, *claim.answer)) co_return false;
+                if (co_await replay(x, s, *claim.answer, body)) co_return false;
                 break;
         }
     }
