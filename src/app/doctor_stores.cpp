@@ -21,7 +21,10 @@ files::path nearest_folder(files::path path) {
     return path.empty() ? files::path(".") : path;
 }
 
-bool can_write(const files::path& path) { return access(nearest_folder(path).c_str(), W_OK) == 0; }
+bool can_write(const files::path& path) {
+    const files::path folder = nearest_folder(path);
+    return files::is_directory(folder) && access(folder.c_str(), W_OK) == 0;
+}
 
 doctor_check check_database(const config::settings& settings) {
     const std::string_view url = settings.database.url.reveal();
@@ -29,7 +32,7 @@ doctor_check check_database(const config::settings& settings) {
         const bool is_sqlite = database::engine_of(url) == database::engine::sqlite;
         const files::path file = is_sqlite ? url.substr(url.find(':') + 1) : std::string_view();
         if (is_sqlite && !files::exists(file)) {
-            if (can_write(file)) return {"database", result::ok, "SQLite; the file will be made"};
+            if (can_write(file.parent_path())) return {"database", result::ok, "SQLite; the file will be made"};
             return {"database", result::fail, "the folder of the SQLite file cannot be written",
                     "correct DATABASE_URL or the folder's permissions"};
         }
