@@ -199,7 +199,9 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
     if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
-    co_return co_await hold(x, s, into);
+    auto held = co_await hold(x, s, into);
+    if (!held) into.input_used = 0;  // nothing will be sent: the estimate goes back
+    co_return held;
 }
 
 }  // namespace gateway
