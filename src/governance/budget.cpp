@@ -196,14 +196,15 @@ void budget_book::set(const budget& what) {
 }
 
 std::shared_ptr<budget_book> budget_registry::book_for(const budget& what) {
-    const std::lock_guard lock(mutex_);
-    auto& book = books_[what.id];
-    if (book) {
-        book->set(what);
-    } else {
-        book = std::make_shared<budget_book>(*this, what);
+    std::shared_ptr<budget_book> known;
+    {
+        const std::lock_guard lock(mutex_);
+        auto& book = books_[what.id];
+        if (!book) return book = std::make_shared<budget_book>(*this, what);
+        known = book;
     }
-    return book;
+    known->set(what);  // without our lock: a book takes it while it holds its own, to make an account
+    return known;
 }
 
 budget_account& budget_registry::make_account(budget_account::identity who) {
