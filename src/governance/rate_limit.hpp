@@ -174,6 +174,7 @@ private:
     std::optional<limit_refusal> take_alone(std::int64_t input_estimate, std::int64_t now_us);
     std::optional<limit_refusal> check_shared(std::int64_t input_estimate, std::int64_t now_us, bool decide);
     std::optional<limit_refusal> take_shared(std::int64_t input_estimate, std::int64_t now_us, bool decide);
+    std::int64_t places_on_trust(std::int64_t now_us) const;
     bool take_place(const std::atomic<std::int64_t>& places);
     std::int64_t look(const meter& at, std::int64_t amount, std::int64_t now_us, bool decide) const;
     void want(meter& at, std::int64_t amount);

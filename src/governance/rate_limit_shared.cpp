@@ -64,7 +64,8 @@ std::optional<limit_refusal> limiter::check_shared(std::int64_t input_estimate, 
     longest_refusal found;
     bool wants_place = false;
     const auto places = concurrent_max_.load(std::memory_order_relaxed);
-    if (places > 0 && running() >= (decide ? places : places_.leased.load(std::memory_order_relaxed))) {
+    if (places > 0 &&
+        running() >= (decide ? places_on_trust(now_us) : places_.leased.load(std::memory_order_relaxed))) {
         const auto age = now_us - answered_at_us_.load(std::memory_order_relaxed);
         wants_place = !decide && (places_.free.load(std::memory_order_relaxed) > 0 || age >= refuses_for_us);
         found.add({.what = concurrent, .wait_us = 0, .limit = places, .pending = wants_place});
@@ -119,7 +120,8 @@ std::optional<limit_refusal> limiter::take_shared(std::int64_t input_estimate, s
     const auto ticket = answers_.load();
     longest_refusal found;
     const auto places = concurrent_max_.load(std::memory_order_relaxed);
-    if (!take_place(places == 0 || decide ? concurrent_max_ : places_.leased)) {
+    const std::atomic<std::int64_t> trusted{decide ? places_on_trust(now_us) : 0};
+    if (!take_place(decide ? trusted : places_.leased)) {
         if (!decide) places_.wanted.fetch_add(1, std::memory_order_relaxed);
         found.add({.what = concurrent, .wait_us = 0, .limit = places, .pending = !decide});
     } else {
@@ -131,6 +133,11 @@ std::optional<limit_refusal> limiter::take_shared(std::int64_t input_estimate, s
         }
         if (found.found) running_.fetch_sub(1);
     }
+    if (decide && !found.found) {
+        const bool without_grant = requests_.granted.credit.load() < 0 || input_.granted.credit.load() < 0 ||
+                                   (places > 0 && running() > places_.leased.load());
+        if (without_grant) source_->count_passed_on_trust();
+    }
     if (found.found && found.found->pending) {
         found.found->ticket = ticket;
         urge();
@@ -138,6 +145,13 @@ std::optional<limit_refusal> limiter::take_shared(std::int64_t input_estimate, s
         touch();
     }
     return found.found;
+}
+
+// How many may run here when the shared state does not answer: what was free for anybody, if that was said of late.
+std::int64_t limiter::places_on_trust(std::int64_t now_us) const {
+    const auto places = concurrent_max_.load(std::memory_order_relaxed);
+    if (now_us - answered_at_us_.load(std::memory_order_relaxed) >= known_for_us) return places;
+    return std::min(places, places_.leased.load() + std::max<std::int64_t>(0, places_.free.load()));
 }
 
 // Never more than `places` run, not even for a moment: who is refused takes nothing.
@@ -169,7 +183,7 @@ void limiter::charge(meter& at, std::int64_t amount, std::int64_t now_us) {
 
 // Somebody elsewhere may be waiting for it when no place is free.
 void limiter::place_is_free() {
-    if (places_.free.load(std::memory_order_relaxed) == 0) hurry();
+    if (places_.free.load(std::memory_order_relaxed) <= 0) hurry();
     touch();
 }
 
@@ -217,7 +231,7 @@ bool limiter::is_due(std::int64_t now_us) const {
     const auto leased = places_.leased.load(std::memory_order_relaxed);
     const auto now_running = concurrent_max_.load(std::memory_order_relaxed) > 0 ? running() : 0;
     if (leased < now_running || (leased > 0 && now_running == 0)) return true;
-    const bool contended = places_.free.load(std::memory_order_relaxed) == 0;
+    const bool contended = places_.free.load(std::memory_order_relaxed) <= 0;
     if (leased > now_running && (contended || since > spare_round_us)) return true;
     return leased > 0 && since > round_.lease_us / 3;
 }
@@ -305,16 +319,14 @@ void limiter::ask_for_places(shared_request& asked, bool may_return) {
     }
     const auto spare = places_.free.load() > 0 ? busiest / 8 : 0;
     const auto goal = busiest + spare + waiting;
-    auto leased = std::max(places_.leased.load(), now_running);
-    if (may_return) leased = std::min(leased, goal);
-    places_.leased.store(leased);
-    if (const auto run_meanwhile = running_.load(); run_meanwhile > leased) {  // see take_place
-        leased = run_meanwhile;
-        places_.leased.store(leased);
-    }
+    auto leased = places_.leased.load();
+    if (may_return && leased > goal) places_.leased.store(leased = goal);
+    // Read after that (see take_place). More may run than were leased: from before an outage, or on trust.
+    leased = std::max(leased, running_.load());
     asked.places_held = leased;
     asked.places_want = std::max<std::int64_t>(0, waiting - (leased - now_running));
     asked.places_ahead = std::max<std::int64_t>(0, goal - leased - asked.places_want);
+    places_.told = leased;
 }
 
 void limiter::answer(const shared_answer& said, std::int64_t now_us) {
@@ -333,7 +345,12 @@ void limiter::answer(const shared_answer& said, std::int64_t now_us) {
         at.granted.low.store(full_share / 2, std::memory_order_relaxed);
     }
     places_.free.store(said.places_free);
-    places_.leased.fetch_add(said.places_granted);
+    // When more are held than there are, every replica lets some of its own end without a successor.
+    const auto over = static_cast<double>(std::max<std::int64_t>(0, -said.places_free));
+    const auto places = static_cast<double>(concurrent_max_.load(std::memory_order_relaxed));
+    const auto told = places_.told;
+    const auto shed = over > 0 ? std::llround(std::ceil(over * static_cast<double>(told) / (places + over))) : 0;
+    places_.leased.store(std::max<std::int64_t>(0, told + said.places_granted - shed));
     if (granted_any) round_.granted_at_us = now_us;
     answered_at_us_.store(now_us, std::memory_order_relaxed);
 }

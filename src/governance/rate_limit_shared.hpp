@@ -46,7 +46,7 @@ struct shared_answer {
     };
     std::array<bucket, 3> buckets;
     std::int64_t places_granted = 0;
-    std::int64_t places_free = 0;  // after that, for anybody
+    std::int64_t places_free = 0;  // after that, for anybody; negative: so many are held too many
 };
 
 // Who keeps the shared state. `is_available` decides whether limiters work on shares or alone; both are atomic loads.
@@ -61,6 +61,10 @@ public:
         return since != 0 && now_us - since > overdue_after_us;
     }
 
+    // Requests that passed without an answer, because they had waited enough or it was overdue.
+    std::uint64_t passed_on_trust() const { return passed_on_trust_.load(std::memory_order_relaxed); }
+    void count_passed_on_trust() { passed_on_trust_.fetch_add(1, std::memory_order_relaxed); }
+
     // The limiter has something to tell, or (`now`) to ask. Any thread; takes a lock for a moment, and is called once
     // until the source has looked.
     enum class haste : std::uint8_t { soon, now };
@@ -71,6 +75,7 @@ protected:
 
     std::atomic<bool> available_{false};
     std::atomic<std::int64_t> asked_at_us_{0};  // 0: nothing is under way
+    std::atomic<std::uint64_t> passed_on_trust_{0};
 };
 
 inline constexpr std::int64_t never_answered = std::numeric_limits<std::int64_t>::min() / 2;
@@ -100,6 +105,8 @@ struct places_share {
     std::atomic<std::int64_t> wanted{0};  // requests that wait since the last round
     std::atomic<std::int64_t> peak{0};    // most that ran at a time since the last round
     std::atomic<std::int64_t> takes{0};   // since the last round, about
+
+    std::int64_t told = 0;  // of the source's thread: held, as said in the round under way
 };
 
 // What the source's thread remembers of a limiter.

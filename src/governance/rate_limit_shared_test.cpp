@@ -40,8 +40,8 @@ public:
             buckets[i].charge(said.buckets[i].granted, now_us);
             said.buckets[i].missing_ns = buckets[i].missing_ns(now_us);
         }
-        const auto free = std::max<std::int64_t>(0, asked.places_max - asked.places_held - places_elsewhere);
-        said.places_granted = std::min(free, asked.places_want);
+        const auto free = asked.places_max - asked.places_held - places_elsewhere;
+        said.places_granted = std::max<std::int64_t>(0, std::min(free, asked.places_want));
         said.places_free = free - said.places_granted;
         with.answer(said, now_us);
         with.wake_waiting();
@@ -212,6 +212,7 @@ TEST_F(shared_limiter, who_waited_enough_is_decided_by_what_is_known_and_told_la
     ASSERT_TRUE(refused);
     EXPECT_FALSE(refused->pending);
     EXPECT_EQ(refused->wait_us, 30 * second);
+    EXPECT_EQ(source.passed_on_trust(), 2u);
     EXPECT_EQ(source.round(*of, now).buckets[0].charge, 2);
     EXPECT_EQ(source.buckets[0].remaining(now), 0);
 }
@@ -249,6 +250,37 @@ TEST_F(shared_limiter, places_are_leased_and_go_back_when_they_are_not_used) {
     for (int i = 0; i < 4 && held > 0; ++i) held = source.round(*of, now += 50'000).places_held;
     EXPECT_EQ(held, 0);
     EXPECT_TRUE(of->try_rest(now + 50'000));
+}
+
+TEST_F(shared_limiter, places_on_trust_are_those_that_were_free_of_late) {
+    const auto of = make({.concurrent_requests = 4});
+    source.places_elsewhere = 2;
+    ASSERT_TRUE(of->begin(0, now)->pending);
+    source.round(*of, now);
+    ASSERT_FALSE(of->begin(0, now));
+    EXPECT_FALSE(of->begin(0, now, when_unsure::decide)) << "one more was free";
+    EXPECT_TRUE(of->begin(0, now, when_unsure::decide));
+    now += second;
+    EXPECT_FALSE(of->begin(0, now, when_unsure::decide)) << "nothing is known any more";
+    EXPECT_FALSE(of->begin(0, now, when_unsure::decide));
+    EXPECT_TRUE(of->begin(0, now, when_unsure::decide));
+}
+
+TEST_F(shared_limiter, too_many_places_end_without_a_successor) {
+    const auto of = make({.concurrent_requests = 4});
+    source.places_elsewhere = 4;
+    for (int i = 0; i < 4; ++i) ASSERT_FALSE(of->begin(0, now, when_unsure::decide));
+    EXPECT_EQ(source.round(*of, now).places_held, 4) << "they run, whoever let them";
+    of->finish(0, 0, 0, now);
+    EXPECT_TRUE(of->begin(0, now)) << "half of eight have to go, and half of them here";
+    of->finish(0, 0, 0, now);
+    EXPECT_TRUE(of->begin(0, now));
+    source.places_elsewhere = 2;
+    now += 50'000;
+    EXPECT_EQ(source.round(*of, now).places_held, 2);
+    EXPECT_TRUE(of->begin(0, now)) << "all four run";
+    of->finish(0, 0, 0, now);
+    EXPECT_FALSE(of->begin(0, now));
 }
 
 TEST_F(shared_limiter, works_alone_from_what_was_known_when_the_source_is_lost) {

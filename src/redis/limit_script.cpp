@@ -56,7 +56,6 @@ if places > 0 then
       if tonumber(ends) > now then free = free - tonumber(count) else redis.call('HDEL', key, all[i]) end
     end
   end
-  free = math.max(0, free)
   granted = granted_of(places, free, want, 1, ahead)
   free = free - granted
   if held + granted > 0 then

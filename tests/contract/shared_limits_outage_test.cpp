@@ -37,10 +37,11 @@ private:
 };
 
 // What a request may wait when Redis stops answering, with some room for a busy machine.
-constexpr std::int64_t waits_us_max = microseconds(governance::pending_max).count() + 30'000;
+constexpr std::int64_t waits_us_max = microseconds(governance::pending_max).count() + 100'000;
 
 TEST(shared_limits_outage, requests_go_on_when_redis_is_killed_and_limits_are_shared_again_when_it_is_back) {
-    limit_replica one(limit_of({.requests_per_minute = 60'000'000})), other(limit_of({.requests_per_minute = 100}));
+    const auto small = limit_of({.requests_per_minute = 100});
+    limit_replica one(limit_of({.requests_per_minute = 60'000'000})), other(small);
     one.ready();
     other.ready();
     EXPECT_EQ(other.passing(90), 90);
@@ -64,7 +65,7 @@ TEST(shared_limits_outage, requests_go_on_when_redis_is_killed_and_limits_are_sh
     EXPECT_EQ(one.recoveries, 2) << "the first one is the start";
     // Redis has forgotten everything, the replicas have not: nobody gets a second minute's worth.
     EXPECT_LE(other.passing(50), 8);
-    limit_replica fresh(limit_of({.requests_per_minute = 100}));
+    limit_replica fresh(small);
     EXPECT_LE(fresh.ready().passing(50), 8);
     traffic.passed();
     const auto rounds = one.shared.counted().round_trips;
@@ -72,7 +73,9 @@ TEST(shared_limits_outage, requests_go_on_when_redis_is_killed_and_limits_are_sh
 }
 
 TEST(shared_limits_outage, a_redis_that_hangs_keeps_nobody_waiting_for_long) {
-    limit_replica one(limit_of({.requests_per_minute = 60'000'000}));
+    auto settings = settings_of_test();
+    settings.timeout = redis::options().timeout;
+    limit_replica one(limit_of({.requests_per_minute = 60'000'000}), settings);
     one.ready();
     load traffic(one);
     pause(300'000);
@@ -147,8 +150,7 @@ TEST(shared_limits_cost, begin_and_finish_take_nanoseconds) {
         limit_replica one(limit_of({.requests_per_minute = 1'000'000'000'000,
                                     .input_tokens_per_minute = 1'000'000'000'000,
                                     .output_tokens_per_minute = 1'000'000'000'000,
-                                    .concurrent_requests = 1'000'000},
-                                   is_shared ? "shared" : "alone"));
+                                    .concurrent_requests = 1'000'000}));
         one.ready();
         governance::limiter alone(limit_of(one.limiter->amounts()));
         auto& measured = is_shared ? *one.limiter : alone;

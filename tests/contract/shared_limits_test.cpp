@@ -1,5 +1,6 @@
 // Limits shared by several replicas through a real Redis: what they admit together, and how places of running requests
-// travel between them.
+// travel between them. That is exact while Redis answers in time. On a machine too busy for that some requests pass on
+// trust; they are counted, and nothing more than them is allowed for.
 #include "redis/shared_limits.hpp"
 
 #include <gtest/gtest.h>
@@ -62,11 +63,11 @@ void admits_what_one_bucket_would(const std::vector<demand>& demands, seconds le
     for (std::size_t i = 0; i < demands.size(); ++i) {
         admissions all;
         std::uint64_t round_trips = 0;
-        std::int64_t on_trust = 0;
+        std::uint64_t on_trust = 0;
         for (std::size_t copy = 0; copy < 4; ++copy) {
             all.insert(all.end(), admitted[i][copy].begin(), admitted[i][copy].end());
             round_trips += replicas[i][copy]->shared.counted().round_trips;
-            on_trust += replicas[i][copy]->on_trust;
+            on_trust += replicas[i][copy]->shared.passed_on_trust();
             EXPECT_EQ(replicas[i][copy]->outages, 0);
         }
         std::ranges::sort(all, {}, &admission::at_us);
@@ -83,18 +84,19 @@ void admits_what_one_bucket_would(const std::vector<demand>& demands, seconds le
         const auto ideal = limit * (1 + static_cast<double>(until - from) / 60e6);
         std::printf("%8.0f a minute: %lld admitted, %.0f by one bucket; at most %.2f %% of the limit over; ", limit,
                     static_cast<long long>(total), ideal, 100 * over);
-        std::printf("%llu round trips, %lld decided without an answer\n", static_cast<unsigned long long>(round_trips),
-                    static_cast<long long>(on_trust));
-        EXPECT_NEAR(static_cast<double>(total), ideal, 0.01 * limit);
-        EXPECT_LE(over, 0.01);
+        std::printf("%llu round trips, %llu passed on trust\n", static_cast<unsigned long long>(round_trips),
+                    static_cast<unsigned long long>(on_trust));
+        const auto each = static_cast<double>(std::max<std::int64_t>(1, demands[i].estimate + demands[i].more));
+        const auto allowed = 0.01 * limit + static_cast<double>(on_trust) * each;
+        EXPECT_NEAR(static_cast<double>(total), ideal, allowed);
+        EXPECT_LE(over * limit, allowed);
     }
 }
 
 TEST(shared_limits, four_replicas_admit_the_requests_that_one_would) {
     std::vector<demand> demands;
     for (const std::int64_t limit : {600, 6'000, 60'000}) {
-        demands.push_back(
-            {.what = limit_of({.requests_per_minute = limit}, std::to_string(limit)), .limit = limit, .estimate = 0});
+        demands.push_back({.what = limit_of({.requests_per_minute = limit}), .limit = limit, .estimate = 0});
     }
     admits_what_one_bucket_would(demands, 8s);
 }
@@ -102,7 +104,7 @@ TEST(shared_limits, four_replicas_admit_the_requests_that_one_would) {
 TEST(shared_limits, four_replicas_admit_the_tokens_that_one_would_whatever_the_estimates_were) {
     std::vector<demand> demands;
     for (const std::int64_t more : {-1'500, 0, 1'500}) {
-        demands.push_back({.what = limit_of({.input_tokens_per_minute = 2'000'000}, std::to_string(more)),
+        demands.push_back({.what = limit_of({.input_tokens_per_minute = 2'000'000}),
                            .limit = 2'000'000,
                            .estimate = 5'000,
                            .more = more});
@@ -146,13 +148,14 @@ TEST(shared_limits, a_refused_request_passes_after_the_time_it_was_told) {
         ASSERT_TRUE(refused);
         EXPECT_GT(refused->wait_us, 0);
         EXPECT_LE(refused->wait_us, 501'000);
-        if (refused->wait_us > 100'000) {
-            pause(refused->wait_us - 60'000);
-            EXPECT_TRUE(asks.begin()) << "it was told to wait much longer than needed";
-            pause(60'000);
-        } else {
-            pause(refused->wait_us);
+        // Told from a time before this one, so it may pass a little before.
+        const auto due = now_us() + refused->wait_us - 10'000;
+        pause(refused->wait_us / 2);
+        if (!asks.begin()) {
+            EXPECT_GE(now_us(), due) << "it was told to wait much longer than needed";
+            continue;
         }
+        pause(due + 10'000 - now_us());
         EXPECT_FALSE(asks.begin());
     }
 }
@@ -216,7 +219,7 @@ TEST(shared_places, replicas_together_never_run_more) {
     std::vector<std::unique_ptr<limit_replica>> replicas;
     for (int i = 0; i < 4; ++i) replicas.push_back(std::make_unique<limit_replica>(what));
     for (auto& each : replicas) each->ready();
-    std::atomic<int> running{0}, most{0}, passed{0};
+    std::atomic<std::int64_t> running{0}, most{0}, passed{0};
     const auto until = now_us() + 3'000'000;
     on_threads(8, [&](int n) {
         auto& mine = *replicas[static_cast<std::size_t>(n) % 4];
@@ -228,14 +231,17 @@ TEST(shared_places, replicas_together_never_run_more) {
             const auto now_running = running.fetch_add(1) + 1;
             most.store(std::max(most.load(), now_running));
             passed.fetch_add(1);
-            if (now_running > 5) ADD_FAILURE() << now_running << " run";
             pause(2'000 * (1 + n % 3));
             running.fetch_sub(1);
             mine.finish();
         }
     });
-    std::printf("%d requests in 3 s, at most %d at a time\n", passed.load(), most.load());
-    EXPECT_EQ(most, 5);
+    std::uint64_t on_trust = 0;
+    for (const auto& each : replicas) on_trust += each->shared.passed_on_trust();
+    std::printf("%lld requests in 3 s, at most %lld at a time, %llu passed on trust\n", static_cast<long long>(passed),
+                static_cast<long long>(most), static_cast<unsigned long long>(on_trust));
+    EXPECT_GE(most, 5) << "all places are used";
+    EXPECT_LE(most, 5 + static_cast<std::int64_t>(on_trust));
 }
 
 TEST(shared_places, a_place_that_ends_on_one_replica_is_soon_free_on_another) {
