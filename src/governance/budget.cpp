@@ -239,7 +239,7 @@ budget_claim::~budget_claim() {
     if (!accounts_.empty()) give_up(now_);
 }
 
-budget_claim& budget_claim::operator=(budget_claim&& other) {
+budget_claim& budget_claim::operator=(budget_claim&& other) noexcept {
     if (this == &other) return *this;
     if (!accounts_.empty()) give_up(now_);
     accounts_ = std::move(other.accounts_);
