@@ -194,21 +194,6 @@ CREATE TABLE claude_proxy.audit (
   hash TEXT NOT NULL
 );
 
--- Answers kept for a repeated Idempotency-Key. replica: who is working on it while state is 'running'.
-CREATE TABLE claude_proxy.idempotent_answers (
-  key_id TEXT NOT NULL,
-  idempotency_key TEXT NOT NULL,
-  body_digest TEXT NOT NULL,
-  state TEXT NOT NULL,
-  replica TEXT NOT NULL,
-  request_id TEXT NOT NULL,
-  status BIGINT NOT NULL DEFAULT 0,
-  head TEXT NOT NULL DEFAULT '',
-  body TEXT NOT NULL DEFAULT '',
-  expires_at BIGINT NOT NULL,
-  PRIMARY KEY (key_id, idempotency_key)
-);
-
 -- only: postgres
 ALTER TABLE claude_proxy.state ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.teams ENABLE ROW LEVEL SECURITY;
@@ -225,5 +210,4 @@ ALTER TABLE claude_proxy.attempts_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.refusals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.usage_hourly ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.audit ENABLE ROW LEVEL SECURITY;
-ALTER TABLE claude_proxy.idempotent_answers ENABLE ROW LEVEL SECURITY;
 -- all

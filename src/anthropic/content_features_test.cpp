@@ -59,8 +59,9 @@ TEST(content_features, searches_are_bounded_by_max_uses) {
 }
 
 TEST(content_features, what_a_text_says_about_them_is_only_text) {
-    const auto found = of_content(
-        R"({"type":"text","text":"{\"type\":\"image\"}, \"cache_control\" and \"1h\", \"type\":\"url\", \"file_id\""})");
+    const auto found =
+        of_content(R"({"type":"text","text":"{\"type\":\"image\"}, \"cache_control\" and \"1h\", \"type\":\"url\", )"
+                   R"(\"file_id\""})");
     EXPECT_EQ(found.images, 0u);
     EXPECT_FALSE(found.cache_control || found.one_hour || found.by_reference);
 }

@@ -227,4 +227,15 @@ void sse_scanner::add_name(std::string_view part) {
 
 event_kind sse_scanner::kind() const { return has_name_ ? named_ : kind_at_head(data_); }
 
+std::size_t last_event_end(std::string_view bytes) {
+    std::size_t at = bytes.find_last_of("\r\n");
+    while (at != std::string_view::npos && at > 0) {
+        const std::size_t begin = bytes[at] == '\n' && bytes[at - 1] == '\r' ? at - 1 : at;
+        if (begin == 0) return 0;
+        if (bytes[begin - 1] == '\n' || bytes[begin - 1] == '\r') return at + 1;
+        at = bytes.find_last_of("\r\n", begin - 1);
+    }
+    return 0;
+}
+
 }  // namespace anthropic

@@ -78,4 +78,7 @@ private:
     bool after_cr_ = false;  // an LF now would belong to the line end before it
 };
 
+// One past the last blank line in `bytes`, or 0: everything before it is complete events. Lines end in LF, CR or CRLF.
+std::size_t last_event_end(std::string_view bytes);
+
 }  // namespace anthropic

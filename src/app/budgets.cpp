@@ -48,10 +48,11 @@ base::result<void> take_scope(boost::json::object& members) {
     for (const std::string_view scope : {"team", "key", "root"}) {
         const auto* const given = members.if_contains(scope);
         if (!given) continue;
+        const boost::json::value id = *given;  // a new member moves the others
+        members.erase(scope);
         members["scope"] = boost::json::string(scope);
-        if (given->is_string()) members["id"] = boost::json::value(given->as_string());
+        if (id.is_string()) members["id"] = id;
     }
-    for (const std::string_view scope : {"team", "key", "root"}) members.erase(scope);
     return {};
 }
 

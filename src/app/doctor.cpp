@@ -21,6 +21,7 @@
 #include <memory>
 #include <system_error>
 
+#include "app/doctor_checks.hpp"
 #include "http/server.hpp"
 #include "net/resolver.hpp"
 #include "net/tls.hpp"
@@ -35,14 +36,8 @@ using std::chrono::milliseconds;
 template <class T>
 using outcome = std::expected<T, std::string>;
 
-enum class result : std::uint8_t { ok, warn, fail };
-
-struct check {
-    std::string_view name;
-    result is = result::ok;
-    std::string text;
-    std::string cure{};
-};
+using check = doctor_check;
+using result = check::result;
 using checks = std::vector<check>;
 
 constexpr std::string_view certificate_refused = "the certificate is refused";
@@ -481,6 +476,7 @@ int doctor(const config::settings& settings, bool json) {
     all.push_back(check_listener("listen", "CLAUDE_PROXY_LISTEN", settings.listen, tls, at_most));
     all.push_back(check_listener("admin_listen", "CLAUDE_PROXY_ADMIN_LISTEN", settings.admin_listen, false, at_most));
     if (tls) all.push_back(check_certificate(settings));
+    check_stores(settings, all);
     visit_upstream(settings, all);
     fmt::print("{}", json ? json_array(all) : text_lines(all));
     return std::ranges::any_of(all, [](const check& each) { return each.is == result::fail; }) ? 1 : 0;

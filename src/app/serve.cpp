@@ -24,8 +24,8 @@ using telemetry::level;
 struct reactor_thread {
     reactor_thread(const config::settings& settings, const upstream::origin& origin, net::resolver& names,
                    SSL_CTX* upstream_tls, SSL_CTX* listener_tls, stores& kept, enforcement& rules,
-                   gateway::model_list_cache& models, gateway::answer_book& answers, http::server_load& load,
-                   telemetry::hub& hub)
+                   gateway::model_list_cache& models, gateway::answer_book& answers,
+                   gateway::count_tokens_limit& counting, http::server_load& load, telemetry::hub& hub)
         : upstream(reactor, settings.upstream, origin, names, upstream_tls),
           who{.rules = settings.governance,
               .directory = kept.keeper().current(),
@@ -35,7 +35,7 @@ struct reactor_thread {
               .money = rules.money(),
               .jwt = kept.jwt(),
               .tokens = governance::token_verifier(kept.jwt())},
-          parts{settings.gateway, who, rules.add_lane(), upstream, hub.add_lane(), hub, models, answers},
+          parts{settings.gateway, who, rules.add_lane(), upstream, hub.add_lane(), hub, models, answers, counting},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
         reactor.on_failure = [&hub](std::exception_ptr failure) {
@@ -157,6 +157,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     net::resolver names(origin->host, origin->port, settings.upstream.resolve_every);
     gateway::model_list_cache models;
     gateway::answer_book answers(settings.gateway.idempotency_ttl, settings.gateway.idempotency_bytes_max);
+    gateway::count_tokens_limit counting(settings.gateway.count_tokens_per_minute);
     enforcement rules(settings, hub);
     stores kept(settings, rules, hub);
     rules.start();
@@ -166,8 +167,9 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     const unsigned count = settings.threads > 0 ? settings.threads : std::max(1u, std::thread::hardware_concurrency());
     std::vector<std::unique_ptr<reactor_thread>> threads;
     for (unsigned i = 0; i < count; ++i) {
-        threads.push_back(std::make_unique<reactor_thread>(
-            settings, *origin, names, upstream_tls.get(), listener_tls.get(), kept, rules, models, answers, load, hub));
+        threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(),
+                                                           listener_tls.get(), kept, rules, models, answers, counting,
+                                                           load, hub));
     }
     // The keepers' threads run from here on. New snapshots reach the reactors as work of theirs.
     const auto on_all_reactors = [&threads](const auto& change) {
@@ -226,8 +228,8 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     for (const auto& thread : threads) thread->thread.join();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
+    hub.scrape();  // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
     rules.finish();
-    hub.scrape();  // the last of the writer's visits to what is about to go
     hub.log(level::info, "stopped");
     return 0;
 }

@@ -129,7 +129,10 @@ void check_together(settings& made, purpose use, problems_of& problems) {
                 "https.");
         }
     }
-    if (made.gateway.api_keys.empty()) warn("no client can authenticate: set CLAUDE_PROXY_API_KEYS.");
+    if (made.gateway.api_keys.empty())
+        warn(
+            "there is no static key (CLAUDE_PROXY_API_KEYS): clients need one made by `claude-proxy keys create`, or a "
+            "JWT.");
     const auto weak = [](const base::secret& key) { return key.reveal().size() < key_bytes_min; };
     if (const auto count = std::ranges::count_if(made.gateway.api_keys, weak); count > 0) {
         warn(fmt::format(

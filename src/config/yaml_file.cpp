@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "base/yaml_documents.hpp"
 #include "config/read_file.hpp"
 
 namespace config {
@@ -17,10 +18,10 @@ std::expected<std::vector<yaml_entry>, std::vector<std::string>> read_yaml_file(
     std::vector<yaml_entry> entries;
     problems_of problems;
     try {
-        const std::vector<YAML::Node> documents = YAML::LoadAll(*text);
-        if (documents.empty() || documents.front().IsNull()) return entries;  // nothing but comments
-        if (documents.size() > 1) return std::unexpected(problems_of{"must be one YAML document, not several"});
-        const YAML::Node& root = documents.front();
+        if (base::goes_on_after_the_first_document(*text))
+            return std::unexpected(problems_of{"must be one YAML document, not several"});
+        const YAML::Node root = YAML::Load(*text);
+        if (!root.IsDefined() || root.IsNull()) return entries;  // nothing but comments
         if (!root.IsMap()) return std::unexpected(problems_of{"must be a YAML mapping: lines of `name: value`"});
         std::set<std::string> seen;
         for (const auto& item : root) {

@@ -38,6 +38,12 @@ TEST(yaml_file, may_be_empty) {
     }
 }
 
+TEST(yaml_file, with_something_behind_its_end_is_refused_and_does_not_hang) {
+    for (const char* text : {",", "threads: 1\n---\nthreads: 2\n", "threads: 1\n...\n}"}) {
+        EXPECT_NE(problems_of(text), "") << text;
+    }
+}
+
 TEST(yaml_file, with_merge_keys_is_refused_because_they_would_be_dropped) {
     EXPECT_EQ(problems_of("threads: 1\n<<: {ping_interval: 1s}\n"),
               "line 2: merge keys (`<<`) are not supported; write the values out\n");

@@ -80,7 +80,7 @@ accounting::~accounting() {
 
 bool accounting::begin(std::uint32_t number) {
     row_.number = number;
-    row_.started_ms = began_at_ms(x_) + static_cast<std::int64_t>(x_.elapsed_us() / 1000);
+    row_.started_ms = began_at_ms(x_) + (x_.client.reactor().now_us() - x_.began_us) / 1000;
     row_.stream = view_.stream;
     x_.record.answer = {};
     x_.record.upstream_request_id.clear();
@@ -103,7 +103,8 @@ void accounting::finish(const relay_outcome& how) {
                                       .batch = false};
     bill made = bill_of(s_.who.prices, seen, facts, asked, admitted_.bound, admitted_.facts.body_bytes);
 
-    row_.finished_ms = began_at_ms(x_) + static_cast<std::int64_t>(x_.elapsed_us() / 1000);
+    row_.total_us = x_.elapsed_us();
+    row_.finished_ms = began_at_ms(x_) + static_cast<std::int64_t>(row_.total_us / 1000);
     row_.model = seen.model.empty() ? std::string_view(view_.model) : std::string_view(seen.model);
     row_.status = how.upstream_status;
     row_.result = made.result;
@@ -118,7 +119,6 @@ void accounting::finish(const relay_outcome& how) {
     row_.bytes_in = x_.record.bytes_in;
     row_.bytes_out = x_.record.bytes_out;
     row_.overhead_us = x_.record.overhead_us;
-    row_.total_us = x_.elapsed_us();
 
     admitted_.cost = base::add_saturated(admitted_.cost, made.cost);
     const auto& tokens = made.usage.tokens;

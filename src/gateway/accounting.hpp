@@ -11,7 +11,7 @@ namespace gateway {
 class accounting final : public attempt_observer {
 public:
     accounting(exchange& x, service& s, const anthropic::request_view& view, admission& admitted);
-    ~accounting();  // an attempt that nobody ended (the process stops) is estimated
+    ~accounting() override;  // an attempt that nobody ended (the process stops) is estimated
     accounting(const accounting&) = delete;
     accounting& operator=(const accounting&) = delete;
 

@@ -152,7 +152,7 @@ base::error model_refusal(std::string_view model) {
 }
 
 admission::~admission() {
-    const std::int64_t now_us = net::monotonic_us();
+    const std::int64_t now_us = x_.client.reactor().now_us();
     for (auto* const limit : limits_) limit->finish(input_estimate_, input_used, output_used, now_us);
     budgets.settle(cost, began_at_ms(x_) + (now_us - x_.began_us) / 1000);
 }
@@ -172,7 +172,8 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
             limits.push_back(each.live.get());
     }
     if (!limits.empty()) {
-        auto refused = governance::begin_all(limits, into.input_estimate_, net::monotonic_us());
+        const std::int64_t now_us = x.client.reactor().now_us();
+        auto refused = governance::begin_all(limits, into.input_estimate_, now_us);
         const std::int64_t deadline = x.client.reactor().now_ms() + governance::pending_max.count();
         while (refused && refused->why.pending) {
             net::signal answered(x.client.reactor());
@@ -186,7 +187,8 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
             refused = governance::begin_all(limits, into.input_estimate_, net::monotonic_us(),
                                             enough ? governance::when_unsure::decide : governance::when_unsure::ask);
         }
-        governance::append_rate_limit_headers(x.limit_headers, limits, net::monotonic_us(), began_at_ms(x));
+        governance::append_rate_limit_headers(x.limit_headers, limits, refused ? net::monotonic_us() : now_us,
+                                              began_at_ms(x));
         if (refused) co_return std::unexpected(limit_refusal_of(x, *refused, view.model));
         into.limits_ = std::move(limits);
     }
@@ -197,7 +199,9 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
     if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
-    co_return co_await hold(x, s, into);
+    auto held = co_await hold(x, s, into);
+    if (!held) into.input_used = 0;  // nothing will be sent: the estimate goes back
+    co_return held;
 }
 
 }  // namespace gateway

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "gateway/answer_book.hpp"
+#include "gateway/count_tokens_limit.hpp"
 #include "gateway/options.hpp"
 #include "gateway/tenancy.hpp"
 #include "http/connection.hpp"
@@ -29,6 +30,7 @@ struct service {
     telemetry::hub& log;
     model_list_cache& models;
     answer_book& answers;
+    count_tokens_limit& counting;
 };
 
 // The state of one request from its head to its log line; filled by the phases.

@@ -16,6 +16,18 @@ struct kind {
     bool metered;
 };
 
+// Why a caller may not count tokens now; nothing: it may.
+std::optional<base::error> may_count(exchange& x, service& s, std::string_view model) {
+    if (!x.caller->may_use_model(model)) return model_refusal(model);
+    const std::int64_t wait_us =
+        s.counting.take(x.caller->key_id + "\n" + x.caller->subject, x.client.reactor().now_us());
+    if (wait_us == 0) return std::nullopt;
+    constexpr std::int64_t second_us = 1'000'000;
+    return base::error{base::errc::requests_per_minute,
+                       fmt::format("The key has used its {} calls of count_tokens a minute.", s.counting.per_minute()),
+                       std::chrono::seconds((wait_us + second_us - 1) / second_us)};
+}
+
 std::optional<std::string> idempotency_key(const http::request_head& head) {
     for (const auto& entry : head.headers) {
         if (entry.id == http::field::other && http::equals_lower(entry.name, "idempotency-key"))
@@ -25,7 +37,7 @@ std::optional<std::string> idempotency_key(const http::request_head& head) {
 }
 
 // True: this request leads. False: the answer of another one was sent. Errors: invalid_argument, idempotency_conflict.
-net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std::string& key, std::string_view body,
+net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std::string& key, std::string& body,
                                              answer_lead& lead) {
     if (key.empty() || key.size() > answer_book::key_bytes_max) {
         co_return base::fail(base::errc::invalid_argument,
@@ -46,7 +58,7 @@ net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std:
                 x.recording = claim.answer;
                 co_return true;
             case answer_book::part::joins:
-                if (co_await replay(x, *claim.answer)) co_return false;
+                if (co_await replay(x, s, *claim.answer, body)) co_return false;
                 break;
         }
     }
@@ -100,8 +112,8 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
         }
         account.emplace(x, s, *view, admitted);
         next.observer = &*account;
-    } else if (!x.caller->may_use_model(view->model)) {
-        co_await refuse(x, model_refusal(view->model));
+    } else if (auto why = may_count(x, s, view->model)) {
+        co_await refuse(x, std::move(*why));
         co_return;
     }
 

@@ -24,6 +24,7 @@ struct options {
     milliseconds preamble_hold{2'000};                    // longest hold; then the stream starts as it is
     std::uint64_t answer_hold_bytes_max = 256 * 1024;     // JSON answers up to this size are sent only when whole
     std::uint32_t attempts_max = 2;                       // calls upstream for one request, 1 to 3
+    std::uint32_t count_tokens_per_minute = 4'000;        // of each key; 0: no limit
     milliseconds idempotency_ttl{86'400'000};             // an answer is kept so long for the same Idempotency-Key
     std::uint64_t idempotency_bytes_max = 256ull << 20;   // of all such answers in memory
     milliseconds leave_drain{0};                          // reads on after the client left, to know its tokens

@@ -6,23 +6,12 @@
 namespace gateway {
 namespace {
 
+using anthropic::last_event_end;
 using base::errc;
 using upstream::call;
 
 constexpr std::size_t event_hold_bytes_max = 64 * 1024;  // the beginning of one event; a longer one goes out in pieces
 constexpr int reads_in_a_row_max = 16;                   // then other connections get their turn
-
-// One past the last blank line in `bytes`, or 0: everything before it is complete events. Lines end in LF, CR or CRLF.
-std::size_t last_event_end(std::string_view bytes) {
-    std::size_t at = bytes.find_last_of("\r\n");
-    while (at != std::string_view::npos && at > 0) {
-        const std::size_t begin = bytes[at] == '\n' && bytes[at - 1] == '\r' ? at - 1 : at;
-        if (begin == 0) return 0;
-        if (bytes[begin - 1] == '\n' || bytes[begin - 1] == '\r') return at + 1;
-        at = bytes.find_last_of("\r\n", begin - 1);
-    }
-    return 0;
-}
 
 // The relay's state between two reads. The decisions are here, as plain functions that write what the client takes at
 // once; `relay_stream` below is the loop that waits, for the upstream and for a client that takes its time.

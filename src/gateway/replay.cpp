@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "anthropic/error_body.hpp"
+#include "anthropic/sse_scanner.hpp"
 #include "net/signal.hpp"
 
 namespace gateway {
@@ -10,7 +11,7 @@ namespace {
 
 using base::errc;
 
-constexpr std::size_t piece_bytes_max = 64 * 1024;
+constexpr std::size_t piece_bytes_max = 64 * 1024;  // also the longest event that waits for its end
 
 std::string head_of(exchange& x, const recorded_answer::first_lines& lines, const recorded_answer::progress& state,
                     bool chunked) {
@@ -33,27 +34,92 @@ std::string head_of(exchange& x, const recorded_answer::first_lines& lines, cons
     return head + "\r\n";
 }
 
+// The body as this client gets it. Of a stream only whole events are sent, so that our own always stand between them.
+class follower {
+public:
+    follower(recorded_answer& answer, bool event_stream, bool chunked)
+        : answer_(answer), event_stream_(event_stream), chunked_(chunked) {}
+
+    // The next payload; empty: wait, or it was all (is_whole) or all there will be (is_broken).
+    std::string take(const recorded_answer::progress& state) {
+        std::string piece = answer_.part(sent_, piece_bytes_max);
+        if (event_stream_ && !state.finished) {
+            const std::size_t whole = anthropic::last_event_end(piece);
+            const bool too_long = whole == 0 && (mid_event_ || piece.size() == piece_bytes_max);
+            if (!too_long) piece.resize(whole);
+            if (!piece.empty()) mid_event_ = too_long;
+        }
+        sent_ += piece.size();
+        is_whole = state.finished && sent_ == state.bytes;
+        is_broken = state.failed && piece.empty();
+        return piece;
+    }
+    std::string framed(std::string_view payload) const {
+        if (payload.empty() || !chunked_) return std::string(payload);
+        return fmt::format("{:x}\r\n{}\r\n", payload.size(), payload);
+    }
+    std::string_view end() const { return chunked_ ? "0\r\n\r\n" : ""; }
+    bool may_ping() const { return event_stream_ && !mid_event_; }
+    bool tells_errors() const { return event_stream_; }
+    std::string error(const base::error& why, std::string_view request_id) const {
+        return framed((mid_event_ ? "\n\n" : "") + anthropic::error_event(why, request_id)).append(end());
+    }
+
+    bool is_whole = false;
+    bool is_broken = false;
+
+private:
+    recorded_answer& answer_;
+    const bool event_stream_;
+    const bool chunked_;
+    std::size_t sent_ = 0;
+    bool mid_event_ = false;  // an event too long to hold was sent in part
+};
+
 net::task<net::wake> next_change(exchange& x, recorded_answer& answer, const recorded_answer::progress& seen,
-                                 net::signal& changed) {
+                                 net::signal& changed, std::int64_t at_most_ms) {
     answer.when_changed(seen, changed.notifier());
-    x.client.timer().set(net::timer::never);  // whoever leads has its own limits
+    // Whoever leads has its own limits: there is none here but for a ping of our own.
+    if (at_most_ms > 0) {
+        x.client.timer().set_after(at_most_ms);
+    } else {
+        x.client.timer().set(net::timer::never);
+    }
     co_return co_await changed.wait(x.client.timer(), &x.client.stream());
+}
+
+// The rest will not come: an event of a stream says so, else only a broken connection does. `out`: not sent yet.
+net::task<void> break_off(exchange& x, const follower& body, std::string out, base::error why) {
+    if (why.kind == errc::shutting_down) {
+        x.client.timer().revive();
+        x.client.close_after_this();
+    }
+    if (body.tells_errors()) {
+        out += body.error(why, x.record.request_id);
+        if (!co_await x.client.write(out)) x.client.close_after_this();
+    } else {
+        x.client.close_after_this();
+        x.client.stream().reset();
+    }
+    co_await refuse(x, std::move(why));  // only notes the reason
 }
 
 }  // namespace
 
-net::task<bool> replay(exchange& x, recorded_answer& answer) {
+net::task<bool> replay(exchange& x, service& s, recorded_answer& answer, std::string& request_body) {
     net::signal changed(x.client.reactor());
     recorded_answer::progress state = answer.now();
     while (!state.visible) {
         if (state.failed) co_return false;
-        const net::wake why = co_await next_change(x, answer, state, changed);
+        const net::wake why = co_await next_change(x, answer, state, changed, 0);
         if (why != net::wake::ready) {
             co_await refuse(x, {why == net::wake::hangup ? errc::client_left : errc::shutting_down});
             co_return true;
         }
         state = answer.now();
     }
+    request_body = std::string();  // this request will not lead any more
+    x.reservation.release();
     const auto lines = answer.lines();
     const bool chunked = !state.finished && !x.http_1_0;
     std::string out = head_of(x, lines, state, chunked);
@@ -61,25 +127,17 @@ net::task<bool> replay(exchange& x, recorded_answer& answer) {
     x.record.status = lines.status;
     x.record.stream = lines.event_stream;
     x.record.first_byte_us = x.elapsed_us();
-    std::size_t sent = 0;
+    follower body(answer, lines.event_stream, chunked);
     for (;;) {
-        const std::string piece = answer.part(sent, piece_bytes_max);
-        sent += piece.size();
+        const std::string piece = body.take(state);
         x.record.bytes_out += piece.size();
-        if (!piece.empty()) out += chunked ? fmt::format("{:x}\r\n{}\r\n", piece.size(), piece) : piece;
-        const bool whole = state.finished && sent == state.bytes;
-        const bool broken = state.failed && sent >= state.bytes;
-        if (whole && chunked) out += "0\r\n\r\n";
-        if (broken) {
-            const base::error why{errc::upstream_cut, "The request whose answer is repeated here was cut short."};
-            x.record.reason = base::facts_of(why.kind).reason;
-            const std::string event = anthropic::error_event(why, x.record.request_id);
-            if (chunked && lines.event_stream) {
-                out += fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", event.size(), event);
-            } else {
-                x.client.close_after_this();
-                x.client.stream().reset();
-            }
+        out += body.framed(piece);
+        if (body.is_whole) out += body.end();
+        if (body.is_broken) {
+            co_await break_off(x, body, std::move(out),
+                               {errc::upstream_cut,
+                                "The request whose answer is repeated here was cut short, or has become too long."});
+            co_return true;
         }
         if (!out.empty()) {
             const auto wrote = co_await x.client.write(out);
@@ -89,14 +147,22 @@ net::task<bool> replay(exchange& x, recorded_answer& answer) {
                 co_return true;
             }
         }
-        if (whole || broken) co_return true;
-        state = answer.now();
-        if (sent < state.bytes || state.finished || state.failed) continue;
-        const net::wake why = co_await next_change(x, answer, state, changed);
-        if (why != net::wake::ready) {
-            co_await refuse(x, {why == net::wake::hangup ? errc::client_left : errc::shutting_down});
-            x.client.close_after_this();
-            co_return true;
+        if (body.is_whole) co_return true;
+        if (piece.empty()) {
+            const std::int64_t ping_after = body.may_ping() ? s.options.ping_interval.count() : 0;
+            const net::wake why = co_await next_change(x, answer, state, changed, ping_after);
+            if (why == net::wake::hangup) {
+                co_await refuse(x, {errc::client_left});
+                co_return true;
+            }
+            if (why == net::wake::cancelled) {
+                co_await break_off(x, body, {}, {errc::shutting_down, "The gateway is shutting down."});
+                co_return true;
+            }
+            if (why == net::wake::timeout) {
+                ++x.record.pings;
+                out = body.framed(anthropic::ping_event());
+            }
         }
         state = answer.now();
     }

@@ -6,9 +6,10 @@
 
 namespace gateway {
 
-// Sends it, following the request that leads as it goes. False: that request failed before anything was sent; the
-// caller may lead now.
-net::task<bool> replay(exchange& x, recorded_answer& answer);
+// Sends it, following the request that leads as it goes; of a stream whole events, and pings of our own in silence.
+// False: that request failed before anything was sent; the caller may lead now. Otherwise `request_body` and its place
+// were given back as soon as it was not needed for that any more.
+net::task<bool> replay(exchange& x, service& s, recorded_answer& answer, std::string& request_body);
 
 // The lead of an answer: ends it as failed unless `finish` was called.
 class answer_lead {

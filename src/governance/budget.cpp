@@ -196,14 +196,15 @@ void budget_book::set(const budget& what) {
 }
 
 std::shared_ptr<budget_book> budget_registry::book_for(const budget& what) {
-    const std::lock_guard lock(mutex_);
-    auto& book = books_[what.id];
-    if (book) {
-        book->set(what);
-    } else {
-        book = std::make_shared<budget_book>(*this, what);
+    std::shared_ptr<budget_book> known;
+    {
+        const std::lock_guard lock(mutex_);
+        auto& book = books_[what.id];
+        if (!book) return book = std::make_shared<budget_book>(*this, what);
+        known = book;
     }
-    return book;
+    known->set(what);  // without our lock: a book takes it while it holds its own, to make an account
+    return known;
 }
 
 budget_account& budget_registry::make_account(budget_account::identity who) {
@@ -238,7 +239,7 @@ budget_claim::~budget_claim() {
     if (!accounts_.empty()) give_up(now_);
 }
 
-budget_claim& budget_claim::operator=(budget_claim&& other) {
+budget_claim& budget_claim::operator=(budget_claim&& other) noexcept {
     if (this == &other) return *this;
     if (!accounts_.empty()) give_up(now_);
     accounts_ = std::move(other.accounts_);

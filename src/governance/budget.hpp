@@ -189,7 +189,7 @@ public:
     budget_claim() = default;
     budget_claim(std::span<const std::shared_ptr<budget_book>> budgets, pico_dollars amount, time_ms now);
     budget_claim(budget_claim&&) = default;
-    budget_claim& operator=(budget_claim&& other);
+    budget_claim& operator=(budget_claim&& other) noexcept;
     ~budget_claim();
 
     // All that can be held at once, without waiting; true: everything is held. Else `advance` goes on.

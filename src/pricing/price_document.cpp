@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -10,7 +9,8 @@
 #include <chrono>
 #include <map>
 #include <span>
-#include <sstream>
+
+#include "base/yaml_documents.hpp"
 
 namespace pricing {
 namespace {
@@ -21,28 +21,6 @@ constexpr std::uint64_t tokens_max = 1'000'000'000;  // of any limit in the tabl
 constexpr base::pico_dollars pico_per_dollar_a_million = 1'000'000;
 
 constexpr std::string_view class_names[] = {"input", "cache_write_5m", "cache_write_1h", "cache_read", "output"};
-
-// Takes no notice of what is read.
-class deaf_handler final : public YAML::EventHandler {
-    void OnDocumentStart(const YAML::Mark&) override {}
-    void OnDocumentEnd() override {}
-    void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-    void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-    void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
-    void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-    void OnSequenceEnd() override {}
-    void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-    void OnMapEnd() override {}
-};
-
-// Whether anything stands behind the first document: another one, or what belongs to none, as a stray bracket.
-// YAML::Load passes over it in silence, and YAML::LoadAll never comes back from a stray bracket or comma.
-bool goes_on_after_the_first_document(const std::string& text) {
-    std::istringstream stream(text);
-    YAML::Parser parser(stream);
-    deaf_handler nobody;
-    return parser.HandleNextDocument(nobody) && parser.HandleNextDocument(nobody);
-}
 
 using members_map = std::map<std::string, YAML::Node, std::less<>>;
 
@@ -78,7 +56,7 @@ public:
         }
         try {
             const std::string whole(text);
-            if (goes_on_after_the_first_document(whole)) {
+            if (base::goes_on_after_the_first_document(whole)) {
                 return nothing(1, "must be one YAML document, with nothing after it");
             }
             const auto root = YAML::Load(whole);

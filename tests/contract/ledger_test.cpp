@@ -210,8 +210,8 @@ TEST_P(ledger_writer, what_a_dead_process_left_is_adopted_once_by_one_of_two) {
         ++adopted;
     };
     on->execute(
-        "INSERT INTO claude_proxy.budget_leases (budget_id, period_start, replica, amount_pico, expires_at) VALUES "
-        "('b', 0, $1, 5, 0)",
+        "INSERT INTO claude_proxy.budget_leases (budget_id, period_start, replica, granted_pico, consumed_pico, "
+        "expires_at) VALUES ('b', 0, $1, 5, 0, 0)",
         {dead});
     ledger::journal first(settings), second(settings);
     first.add_lane();

@@ -4,8 +4,13 @@ Method: every request costs the same (its answer has a fixed length) and is held
 399 costs and one hold is what 400 requests need: the 400th still fits while it is held, the 401st does not.
 """
 
+import asyncio
+import collections
 import datetime
+import decimal
 import json
+import random
+import re
 import time
 
 import pytest
@@ -171,17 +176,17 @@ def test_what_a_killed_replica_held_is_free_within_the_lease(simulator, postgres
         async def scenario():
             callers = [load.Caller(doomed) for _ in range(10)]
             waiting = [
-                load.asyncio.ensure_future(caller.ask(ask_bytes(key, f"doomed{number}", 4000, 3900, stuck)))
+                asyncio.ensure_future(caller.ask(ask_bytes(key, f"doomed{number}", 4000, 3900, stuck)))
                 for number, caller in enumerate(callers)
             ]
             while metric(cluster.gateways[0], "budget_holds") < 10:
-                await load.asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)
             held = metric(cluster.gateways[0], "budget_held_dollars") * 1e12
             assert abs(held - 10 * hold) < 1e3, (held, hold)
             cluster.kill(0)
             killed = time.monotonic()
-            await load.asyncio.gather(*waiting)
-            answers = await load.asyncio.gather(
+            await asyncio.gather(*waiting)
+            answers = await asyncio.gather(
                 *(load.Caller(survivor).ask(ask_bytes(key, f"heir{number}", 4000, 3900)) for number in range(10))
             )
             return killed, answers
@@ -267,14 +272,14 @@ def test_a_budget_is_free_again_when_its_requests_fail(simulator, tmp_path):
             slow = ("x-sim-fault", "slow-head=30000")
             callers = [load.Caller(port) for _ in range(22)]
             tasks = [
-                load.asyncio.ensure_future(caller.ask(ask_bytes(key, f"leaver{number}", 4000, 3900, slow)))
+                asyncio.ensure_future(caller.ask(ask_bytes(key, f"leaver{number}", 4000, 3900, slow)))
                 for number, caller in enumerate(callers)
             ]
-            await load.asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)
             waiting = metric(cluster.gateways[0], "budget_requests_waiting")
             for caller in callers:
                 caller.close()
-            await load.asyncio.gather(*tasks)
+            await asyncio.gather(*tasks)
             return waiting
 
         waiting = load.run(scenario(), seconds(60))
@@ -287,3 +292,79 @@ def test_a_budget_is_free_again_when_its_requests_fail(simulator, tmp_path):
         truth.check_sums(database)
 
 
+def test_refusals_are_true_whatever_requests_cost(simulator, postgres):
+    """Goal: with budgets on everybody, a team and a key, requests of all sizes, failures and clients that leave, no
+    budget overshoots, and whoever was refused would not fit into what is left at the very end.
+
+    Method: 900 requests, 150 at a time, on three replicas; every refusal says what the request could have cost.
+    """
+    database = Database.postgres(postgres)
+    chance = random.Random(7)
+    with Cluster(simulator.url, database, 3, BUDGET_LEASE="5s", BUDGET_WAIT="30s") as cluster:
+        admin = cluster.admin()
+        budgets = {"root": "2.9", "team": "1.7", "key": "0.8"}
+        for team in ("one", "two"):
+            admin.ok("POST", "teams", {"name": team})
+        admin.ok("POST", "budgets", {"scope": "root", "period": "total", "limit": budgets["root"]})
+        admin.ok("POST", "budgets", {"scope": "team", "id": "one", "period": "total", "limit": budgets["team"]})
+        keys = [admin.new_key(name="a", team="one", budgets=[budgets["key"]]), admin.new_key(name="b", team="one")]
+        keys += [admin.new_key(name="c", team="two")]
+        troubles = ["", "", "", "", "status=529", "cut-before-head", "slow-head=40", "slow-head=5"]
+
+        async def client(numbers, answers):
+            callers = [load.Caller(port) for port in cluster.ports]
+            for number in numbers:
+                max_tokens = chance.choice((100, 1000, 4000, 8000))
+                trouble = chance.choice(troubles)
+                more = [("x-sim-fault", trouble)] if trouble else []
+                output, key = chance.randint(1, max_tokens), chance.choice(keys)["key"]
+                data = ask_bytes(key, f"m{number}", max_tokens, output, *more)
+                leaving = 2000 if chance.random() < 0.1 else None
+                answers.append(await chance.choice(callers).ask(data, f"m{number}", leave_after=leaving))
+            for caller in callers:
+                caller.close()
+
+        async def scenario():
+            numbers, answers = iter(range(900)), []
+            await asyncio.gather(*(client(numbers, answers) for _ in range(150)))
+            return answers
+
+        began = time.monotonic()
+        answers = load.run(scenario(), seconds(120))
+        took = time.monotonic() - began
+        cluster.wait_for_no_holds()
+        cluster.wait_for_ledger()
+        spent = {scope: 0 for scope in budgets}
+        for row in truth.ledger_rows(database):
+            spent["root"] += row.cost_pico
+            spent["team"] += row.cost_pico if row.key_id in (keys[0]["id"], keys[1]["id"]) else 0
+            spent["key"] += row.cost_pico if row.key_id == keys[0]["id"] else 0
+        left = {scope: int(decimal.Decimal(limit) * 10**12) - spent[scope] for scope, limit in budgets.items()}
+        refused = [answer for answer in answers if answer.status == 429]
+        by_scope = collections.Counter()
+        for answer in refused:
+            assert answer.reason == "budget_exhausted", answer.body
+            said = answer.json()["error"]["message"]
+            scope, asked = re.search(r"The total budget of (\w+) .*it may cost up to \$([0-9.]+)", said).groups()
+            assert int(decimal.Decimal(asked) * 10**12) > left[scope], (answer.body, left)
+            by_scope[scope] += 1
+        dollars_left = {scope: amount / 1e12 for scope, amount in left.items()}
+        print(f"\n{len(answers)} in {took:.1f} s: {len(refused)} refused by {dict(by_scope)}; left {dollars_left}")
+        assert all(amount >= 0 for amount in left.values()) and len(by_scope) == 3 and len(refused) < 800
+        compared = truth.Comparison(truth.simulator_rows(simulator), truth.ledger_rows(database))
+        compared.check()
+        print(compared)
+
+        # More money is noticed at once, everywhere.
+        admin.ok("POST", "budgets", {"scope": "root", "period": "total", "limit": "900"})
+        raised = time.monotonic()
+        for port in cluster.ports:
+            wait_until(
+                lambda port=port: load.run(
+                    load.Caller(port).ask(ask_bytes(keys[2]["key"], "raised", 8000, 10)), 30
+                ).status
+                == 200,
+                2,
+                "a request under the higher budget",
+            )
+        print(f"a higher budget was obeyed by all replicas {time.monotonic() - raised:.2f} s after it was set")

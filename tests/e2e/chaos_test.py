@@ -1,7 +1,7 @@
 """Disasters in the middle of everything, and a ledger that equals the truth to the pico-dollar afterwards.
 
-CHAOS_FULL=1: 100,000 requests and a database that is away for 20 s. CHAOS_REQUESTS, CHAOS_RATE (a second) and CHAOS_SEED
-choose other numbers.
+CHAOS_FULL=1: 100,000 requests and a database that is away for 20 s. CHAOS_REQUESTS, CHAOS_RATE (a second) and
+CHAOS_SEED choose other numbers.
 """
 
 import asyncio
@@ -10,7 +10,10 @@ import concurrent.futures
 import json
 import os
 import random
+import threading
 import time
+
+import psycopg2
 
 from support import load, truth
 from support.client import request
@@ -24,8 +27,6 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 DATABASE_AWAY = 20 if FULL else 5  # seconds
 LEASE = 25 if FULL else 8
 CLIENTS = 64
-KILLS = (0.08, 0.25, 0.5, 0.8, 0.93)  # at these parts of the work; the third while the database is away
-AWAY_FROM = 0.45
 # Processes end with the thread that started them (PR_SET_PDEATHSIG), so that one must live as long as the test run.
 STARTER = concurrent.futures.ThreadPoolExecutor(2)
 MODELS = ("claude-haiku-4-5", "claude-opus-4-8")
@@ -93,28 +94,30 @@ def request_bytes(chance, kind, key, tag):
 
 
 class Run:
-    """The clients, and what they saw."""
+    """The clients, and what they saw. `ends`: (part of the work, kill or stop) of the replicas in turn; `away_from`:
+    the part of the work at which the database goes."""
 
-    def __init__(self, cluster, keys):
-        self.cluster, self.keys = cluster, keys
+    def __init__(self, cluster, keys, requests, ends, away_from=None):
+        self.cluster, self.keys, self.requests, self.ends, self.away_from = cluster, keys, requests, ends, away_from
+        self.replicas = len(cluster.gateways)
         self.chance = random.Random(SEED)
         self.names = list(KINDS)
         self.weights = [kind.weight for kind in KINDS.values()]
         self.started = 0
         self.seen = []  # (name of the kind, replica, reply)
-        self.kills = []  # (replica, from, to): when it was away
+        self.gone = []  # (replica, from, to): when it was away
         self.starts_refused = []
         self.began = time.monotonic()
 
     async def client(self):
-        callers = [load.Caller(lambda at=at: self.cluster.gateways[at].port) for at in range(2)]
-        while self.started < REQUESTS:
+        callers = [load.Caller(lambda at=at: self.cluster.gateways[at].port) for at in range(self.replicas)]
+        while self.started < self.requests:
             number, self.started = self.started, self.started + 1
             late = number / RATE - (time.monotonic() - self.began)
             if late > 0:
                 await asyncio.sleep(late)
             name = self.chance.choices(self.names, self.weights)[0]
-            kind, replica = KINDS[name], self.chance.randrange(2)
+            kind, replica = KINDS[name], self.chance.randrange(self.replicas)
             data = request_bytes(self.chance, kind, self.chance.choice(self.keys), f"c{number}")
             asking = callers[replica].ask(data, f"c{number}", leave_after=kind.leave or None, timeout=seconds(60))
             if kind.leave == 0:
@@ -134,13 +137,17 @@ class Run:
             caller.close()
 
     async def reach(self, part):
-        while self.started < part * REQUESTS:
+        while self.started < part * self.requests:
             await asyncio.sleep(0.01)
 
-    async def kill_and_restart(self, replica):
+    async def end_and_restart(self, replica, how):
         loop = asyncio.get_running_loop()
         away = time.monotonic()
-        killed = self.cluster.kill(replica)
+        if how == "kill":
+            ended = self.cluster.kill(replica)
+        else:
+            ended = self.cluster.gateways[replica]
+            await loop.run_in_executor(STARTER, ended.stop)
         while True:
             try:
                 await loop.run_in_executor(STARTER, self.cluster.start, replica)
@@ -148,23 +155,24 @@ class Run:
             except AssertionError as problem:  # the database is away: it says so, and is started again
                 self.starts_refused.append(str(problem))
                 await asyncio.sleep(0.5)
-        killed.cleanup()
-        self.kills.append((replica, away, time.monotonic()))
+        if how == "kill":
+            ended.cleanup()
+        self.gone.append((replica, away, time.monotonic()))
 
     async def database_goes(self, postgres):
-        await self.reach(AWAY_FROM)
+        await self.reach(self.away_from)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(STARTER, postgres.stop)
         await asyncio.sleep(DATABASE_AWAY)
         await loop.run_in_executor(STARTER, postgres.start)
 
-    async def killer(self):
-        for number, part in enumerate(KILLS):
+    async def end_replicas(self):
+        for number, (part, how) in enumerate(self.ends):
             await self.reach(part)
-            await self.kill_and_restart(number % 2)
+            await self.end_and_restart(number % self.replicas, how)
 
-    async def all(self, postgres):
-        disasters = asyncio.gather(self.killer(), self.database_goes(postgres))
+    async def all(self, postgres=None):
+        disasters = asyncio.gather(self.end_replicas(), *([self.database_goes(postgres)] if postgres else []))
         try:
             await asyncio.gather(*(self.client() for _ in range(CLIENTS)))
             await disasters
@@ -173,7 +181,14 @@ class Run:
 
     def was_away(self, replica, at):
         """Whether the replica was killed about that time: an answer may have been read just before its row was done."""
-        return any(who == replica and begin - 0.2 <= at <= end + 0.2 for who, begin, end in self.kills)
+        return any(who == replica and begin - 0.2 <= at <= end + 0.2 for who, begin, end in self.gone)
+
+    def __str__(self):
+        took = max(reply.ended for _, _, reply in self.seen) - self.began
+        away = ", ".join(f"{end - begin:.1f}" for _, begin, end in self.gone)
+        ways = ", ".join(how for _, how in self.ends)
+        ended = f"; replicas ended ({ways}), away for {away} s" if self.ends else ""
+        return f"{len(self.seen)} requests in {took:.0f} s ({len(self.seen) / took:.0f} a second){ended}"
 
 
 def check_clients(run, rows):
@@ -211,6 +226,41 @@ def leases(database):
     )
 
 
+def make_keys(cluster):
+    """Of a team with a hard budget that is never used up, twice, and of one without; all under a budget of the root."""
+    admin = cluster.admin()
+    admin.ok("POST", "teams", {"name": "budgeted"})
+    admin.ok("POST", "budgets", {"scope": "team", "id": "budgeted", "period": "total", "limit": "100000"})
+    admin.ok("POST", "budgets", {"scope": "root", "period": "month", "limit": "900000"})
+    return [admin.new_key(name=team, team=team)["key"] for team in ("budgeted", "budgeted", "free")]
+
+
+def settle_and_compare(run, cluster, simulator):
+    """When the clients are gone: what the last dead process left is adopted, nothing is held, all is in the ledger."""
+    cluster.wait_for_no_holds()
+    cluster.gateways[0].stop()
+    cluster.start(0)
+    cluster.wait_for_ledger(30)
+    for folder in set(cluster.journals):
+        alive = sum(folder == journal for journal in cluster.journals)
+        wait_until(lambda folder=folder: len(os.listdir(folder)) == alive, 35, f"no journals of the dead in {folder}")
+    rows = truth.ledger_rows(cluster.database)
+    compared = truth.Comparison(truth.simulator_rows(simulator), rows)
+    compared.check()
+    statuses, whole, lost = check_clients(run, rows)
+    print(f"{compared}\nclients saw {dict(statuses)}, {whole} whole answers, {lost} of them a moment before a kill")
+    assert truth.check_sums(cluster.database) == len(rows)
+    billed = sum(truth.true_cost(billed) for billed, _ in compared.pairs)
+    low, high = sum(row.cost_low_pico for row in rows), sum(row.cost_high_pico for row in rows)
+    print(
+        f"billed in truth ${billed / 1e12:.6f}; the ledger is sure of ${low / 1e12:.6f} and of no more than"
+        f" ${high / 1e12:.6f}"
+    )
+    assert low <= billed <= high
+    assert whole > 0.4 * run.requests and lost <= 2 * len(run.ends)
+    return compared
+
+
 def test_the_ledger_equals_the_truth_after_any_disaster(simulator, postgres, pgbouncer):
     """Goal: whatever is killed, cut or away, each call upstream is in the ledger once, at its true price.
 
@@ -220,53 +270,71 @@ def test_the_ledger_equals_the_truth_after_any_disaster(simulator, postgres, pgb
     database = Database.postgres(postgres, pgbouncer)
     settings = {"BUDGET_LEASE": f"{LEASE}s", "BUDGET_WAIT": "10s", "PREAMBLE_HOLD": "2s"}
     # What a client leaves behind is cancelled by one replica and read to its end by the other.
-    each = [{"LEAVE_DRAIN": "0ms"}, {"LEAVE_DRAIN": "2s"}]
+    each = [{"LEAVE_DRAIN": "0ms", "THREADS": "2"}, {"LEAVE_DRAIN": "2s"}]
+    kills = [(part, "kill") for part in (0.08, 0.25, 0.5, 0.8, 0.93)]  # the third while the database is away
     with Cluster(simulator.url, database, 2, share_journal=True, each=each, **settings) as cluster:
-        admin = cluster.admin()
-        admin.ok("POST", "teams", {"name": "budgeted"})
-        admin.ok("POST", "budgets", {"scope": "team", "id": "budgeted", "period": "total", "limit": "100000"})
-        admin.ok("POST", "budgets", {"scope": "root", "period": "month", "limit": "900000"})
-        keys = [admin.new_key(name=f"k{n}", team=team)["key"] for n, team in enumerate(("budgeted", "budgeted", "free"))]
-        run = Run(cluster, keys)
+        run = Run(cluster, make_keys(cluster), REQUESTS, kills, away_from=0.45)
         try:
             load.run(run.all(postgres), seconds(REQUESTS / RATE + 240))
         finally:
             if postgres.process is None:
                 postgres.start()
-        took = time.monotonic() - run.began
-        print(
-            f"\n{len(run.seen)} requests in {took:.0f} s ({len(run.seen) / took:.0f} a second); {len(run.kills)} times"
-            f" kill -9, away for {', '.join(f'{end - begin:.1f}' for _, begin, end in run.kills)} s; database away for"
-            f" {DATABASE_AWAY} s, {len(run.starts_refused)} starts without it refused"
-        )
-        assert len(run.kills) == len(KILLS)
+        print(f"\n{run}; database away for {DATABASE_AWAY} s, {len(run.starts_refused)} starts without it refused")
+        assert len(run.gone) == len(kills)
         for told in run.starts_refused:
             assert "cannot_start" in told and "the database cannot be used" in told, told
-
-        # Nothing is under way: what was held and leased is free.
-        cluster.wait_for_no_holds()
-        cluster.wait_for_ledger(30)
         quiet = time.monotonic()
         wait_until(lambda: not leases(database), LEASE + 5, "the end of all leases")
         print(f"all leases were given back or had ended {time.monotonic() - quiet:.1f} s after the last request")
-
-        # What the last dead process left is adopted by the next start.
-        cluster.gateways[0].stop()
-        cluster.start(0)
-        cluster.wait_for_ledger()
-        alive = set(os.listdir(cluster.journals[0]))
-        wait_until(lambda: len(os.listdir(cluster.journals[0])) == 2, 35, f"an empty journal folder: {alive}")
-
-        rows = truth.ledger_rows(database)
-        compared = truth.Comparison(truth.simulator_rows(simulator), rows)
-        compared.check()
-        statuses, whole, lost = check_clients(run, rows)
-        print(f"{compared}\nclients saw {dict(statuses)}, {whole} whole answers, {lost} of them a moment before a kill")
-        assert truth.check_sums(database) == len(rows)
-        billed = sum(truth.true_cost(billed) for billed, _ in compared.pairs)
-        low, high = sum(row.cost_low_pico for row in rows), sum(row.cost_high_pico for row in rows)
-        print(f"billed in truth ${billed / 1e12:.6f}; the ledger is sure of ${low / 1e12:.6f} and of no more than"
-              f" ${high / 1e12:.6f}")  # fmt: skip
-        assert low <= billed <= high
-        assert whole > 0.4 * REQUESTS and lost <= 2 * len(KILLS)
+        compared = settle_and_compare(run, cluster, simulator)
         assert set(compared.outcomes) == {"complete", "estimated", "failed", "lost"}
+
+
+def test_the_same_on_one_machine_with_sqlite(simulator, tmp_path):
+    """Goal: the same for the embedded default: one process on SQLite, killed, and stopped in order, under load."""
+    requests = REQUESTS // 4
+    ends = [(0.15, "kill"), (0.35, "stop"), (0.6, "kill"), (0.85, "stop")]
+    with Cluster(simulator.url, Database.sqlite(tmp_path), 1, THREADS="2", PREAMBLE_HOLD="2s") as cluster:
+        run = Run(cluster, make_keys(cluster), requests, ends)
+        load.run(run.all(), seconds(requests / RATE + 120))
+        print(f"\n{run}")
+        assert len(run.gone) == len(ends)
+        settle_and_compare(run, cluster, simulator)
+        assert cluster.database.value("PRAGMA integrity_check") == "ok"
+
+
+def test_rows_are_written_once_although_connections_are_cut_all_the_time(simulator, postgres):
+    """Goal: a commit of which nobody knows whether it was done adds nothing twice: rows, sums, spending, leases.
+
+    Method: every session of the gateways is ended by the server some 25 times a second while clients ask.
+    """
+    requests = REQUESTS // 4
+    database = Database.postgres(postgres)
+    name = database.url.rpartition("/")[2]
+    with Cluster(simulator.url, database, 2, PREAMBLE_HOLD="2s", BUDGET_LEASE="5s") as cluster:
+        run = Run(cluster, make_keys(cluster), requests, [])
+        over = threading.Event()
+        cuts = []
+
+        def cut():
+            with psycopg2.connect(postgres.url()) as connection, connection.cursor() as cursor:
+                connection.autocommit = True
+                while not over.wait(0.04):
+                    cursor.execute(
+                        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                        " WHERE datname = %s AND random() < 0.7",
+                        (name,),
+                    )
+                    cuts.append(cursor.fetchone()[0])
+
+        cutter = threading.Thread(target=cut)
+        cutter.start()
+        try:
+            load.run(run.all(), seconds(requests / RATE + 120))
+        finally:
+            over.set()
+            cutter.join()
+        print(f"\n{run}; {sum(cuts)} sessions cut in {len(cuts)} rounds")
+        assert sum(cuts) > 100
+        settle_and_compare(run, cluster, simulator)
+        wait_until(lambda: not leases(database), 10, "the end of all leases")

@@ -14,7 +14,7 @@ import pytest
 from support import load, truth
 from support.admin import cli
 from support.client import request
-from support.cluster import Cluster, Database, metric
+from support.cluster import Cluster, Database
 from support.gateway import Gateway
 from support.timing import seconds, wait_until
 
@@ -161,7 +161,6 @@ def test_an_unknown_key_is_refused_soon_without_the_database(how, simulator, pos
         port = cluster.ports[0]
         # Well-formed and of nobody: made for another installation.
         other = Database.postgres(postgres)
-        cluster.cli("version")
         cli(cluster.directory, "migrate", **other.settings)
         made = [
             cli(cluster.directory, "keys", "create", "--name", "x", "--team", "x", "--json", **other.settings).json
@@ -236,7 +235,8 @@ def test_a_hard_budget_spends_its_lease_and_then_says_why(simulator, postgres):
         assert (refused.status, refused.reason) == (529, "budget_unavailable")
         assert refused.header("retry-after") and refused.header("x-should-retry") is None
         lasted = served[-1].ended - away
-        print(f"\n{len(served)} requests in {lasted:.1f} s without the database, then: {refused.json()['error']['message']}")
+        said = refused.json()["error"]["message"]
+        print(f"\n{len(served)} requests in {lasted:.1f} s without the database, then: {said}")
         assert len(served) > 5 and lasted < seconds(4)
         wait_until(
             lambda: load.run(load.Caller(port).ask(ask_bytes(key, "back")), 30).status == 200, 10, "the budget again"

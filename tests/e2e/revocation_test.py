@@ -118,7 +118,7 @@ def test_a_revoked_key_is_refused_everywhere_within_a_second(cluster, by):
 
 
 def test_during_a_rotation_both_secrets_work_and_then_only_the_new_one(cluster):
-    """Goal: a rotation under load fails no request until the overlap is over, and then the old secret on all replicas."""
+    """Goal: a rotation under load fails no request until the overlap is over; then the old secret fails everywhere."""
     admin = cluster.admin(0)
     made = admin.new_key(name="rotated")
     old = made["key"]
@@ -141,7 +141,7 @@ def test_during_a_rotation_both_secrets_work_and_then_only_the_new_one(cluster):
         mine = [(at - began, status) for who, where, at, status in seen if (who, where) == (old, replica)]
         first_refused = min(at for at, status in mine if status == 401)
         last = max(at for at, status in mine if status == 200)
-        print(f"\nreplica {replica}: the old secret ended {first_refused:.2f} s after the rotation (overlap 2 s)", end="")
+        print(f"\nreplica {replica}: the old secret ended {first_refused:.2f} s after the rotation (overlap 2)", end="")
         assert 1.8 <= first_refused and last <= 2 + GRACE
         assert {status for at, status in mine if at < 1.8} == {200}
         assert {status for at, status in mine if at > 2 + GRACE} == {401}

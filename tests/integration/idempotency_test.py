@@ -1,26 +1,18 @@
 """Idempotency-Key: who repeats a call joins it while it runs, gets its answer again afterwards, and pays once."""
 
-import re
 import threading
 
 import pytest
 
 from support import sse
-from support.client import Truncated, request
-from support.gateway import KEY, OTHER_KEY, Gateway
+from support.client import request
+from support.gateway import OTHER_KEY, Gateway
 from support.ledger import Ledger
 from support.timing import seconds, wait_until
+from support.twins import BEGUN, OWN, PLAIN, REPLAY, REST, STREAM, Gate, asking, bodies_held, join, whole_of
 from support.upstream import MESSAGE, answer, in_turn
 
-PLAIN = b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[{"role":"user","content":"%s"}]}'
-STREAM = PLAIN.replace(b'"max_tokens"', b'"stream":true,"max_tokens"')
 BODIES = pytest.mark.parametrize("body", [PLAIN % b"a", STREAM % b"a"], ids=["sync", "stream"])
-BEGUN, REST = sse.preamble() + sse.text_delta("a"), sse.text_delta("b") + sse.block_stop() + sse.ending()
-REPLAY, OWN = "x-claude-proxy-replay-of", "x-claude-proxy-request-id"
-
-
-def asking(name, body=PLAIN % b"a", key=KEY, **options):
-    return request(body=body, headers=[("Idempotency-Key", name)], key=key, **options)
 
 
 @pytest.fixture
@@ -32,51 +24,6 @@ def name(request, counter=iter(range(10_000))):
 @pytest.fixture
 def ledger(gateway):
     return Ledger(gateway)
-
-
-class Gate:
-    """A handler that sends the beginning, waits for `open`, and sends the rest."""
-
-    def __init__(self, finish=None):
-        self.opened, self.finish = threading.Event(), finish or self.answer_whole
-
-    def __call__(self, call, peer):
-        streams = b'"stream":true' in call.body
-        if streams:
-            peer.stream(BEGUN)
-        assert self.opened.wait(seconds(20))
-        self.finish(peer, streams)
-
-    @staticmethod
-    def answer_whole(peer, streams):
-        if streams:
-            peer.events(REST).end()
-        else:
-            peer.send(answer(headers=[("request-id", "req_upstream_1")], body=MESSAGE))
-
-    def open(self):
-        self.opened.set()
-
-
-def whole_of(body):
-    return BEGUN + REST if b'"stream":true' in body else MESSAGE
-
-
-def bodies_held(gateway, size):
-    """Waits until the gateway holds request bodies of so many bytes: that many of them were read and wait."""
-    name = rb"claude_proxy_in_flight_body_bytes %d\n" % size
-    wait_until(lambda: re.search(name, gateway.metrics().body), 10, f"{size} bytes of bodies under way")
-
-
-def join(gateway, client, data, held):
-    """Sends a twin of a request that runs. A stream shows its beginning; else the body that is held shows it."""
-    client.send(data)
-    if b'"stream":true' not in data:
-        bodies_held(gateway, held)
-        return None
-    response = client.response()
-    response.read_until(BEGUN)
-    return response
 
 
 @BODIES
@@ -231,83 +178,6 @@ def test_the_key_counts_whatever_the_case_of_its_header(gateway, upstream, name)
     assert upstream.calls[0].header("idempotency-key") == name, "and it goes on to the upstream"
 
 
-def fails_with_500(call, peer):
-    peer.send(answer(500, body=b'{"type":"error","error":{"type":"api_error","message":"broken"}}'))
-
-
-def is_cut_before_content(call, peer):
-    peer.stream(sse.message_start())
-    peer.cut()
-
-
-def is_cut(call, peer):
-    peer.send(answer(body=MESSAGE)[:-20])
-    peer.cut()
-
-
-@pytest.mark.parametrize(
-    "body, failure, calls, status",
-    [
-        (PLAIN % b"a", fails_with_500, 1, 500),
-        (PLAIN % b"a", is_cut, 1, 502),
-        (STREAM % b"a", fails_with_500, 1, 500),
-        (STREAM % b"a", is_cut_before_content, 2, 502),
-    ],
-    ids=["sync_500", "sync_cut", "stream_500", "stream_cut"],
-)
-def test_after_a_failure_the_next_one_leads(gateway, upstream, name, body, failure, calls, status):
-    fails = threading.Event()
-
-    def late_failure(call, peer):
-        assert fails.wait(seconds(20))
-        failure(call, peer)
-
-    def success(call, peer):
-        if b'"stream":true' in call.body:
-            peer.stream(BEGUN + REST).end()
-        else:
-            peer.send(answer(body=MESSAGE))
-
-    upstream.handler = in_turn(late_failure, *[failure] * (calls - 1), success)
-    with gateway.client() as one, gateway.client() as other:
-        one.send(asking(name, body))
-        upstream.wait_calls(1)
-        other.send(asking(name, body))
-        bodies_held(gateway, 2 * len(body))
-        fails.set()
-        first, twin = one.read_response(), other.read_response()
-    assert first.status == status and first.header(REPLAY) is None
-    assert (twin.status, twin.body, twin.header(REPLAY)) == (200, whole_of(body), None)
-    assert len(upstream.calls) == calls + 1
-    again = gateway.ask(asking(name, body))
-    assert (again.body, again.header(REPLAY)) == (whole_of(body), twin.header(OWN))
-
-
-@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"], ids=["event", "reset"])
-def test_a_stream_that_breaks_in_the_middle_breaks_for_its_twins_too(gateway, upstream, name, version):
-    upstream.handler = gate = Gate(finish=lambda peer, streams: peer.cut())
-    body = STREAM % b"a"
-    with gateway.client() as one, gateway.client() as other:
-        first = one.send(asking(name, body)).response()
-        first.read_until(BEGUN)
-        twin = join(gateway, other, asking(name, body, version=version), 0)
-        gate.open()
-        first.read()
-        if version == b"HTTP/1.0":  # without chunks only a reset tells that something is missing
-            with pytest.raises((ConnectionError, Truncated)):
-                twin.read()
-        else:
-            assert twin.read().body.startswith(BEGUN)
-            kind, data = sse.parse(twin.body)[-1]
-            assert kind == "error" and b"upstream_cut" in data
-            assert twin.header(OWN).encode() in data, "the error names the twin's own request"
-            assert other.ask(request("GET", "/health", key=None)).status == 200, "the connection is fit for more"
-    assert twin.header(REPLAY) == first.header(OWN)
-    upstream.handler = lambda call, peer: peer.stream(BEGUN + REST).end()
-    again = gateway.ask(asking(name, body))
-    assert (again.body, again.header(REPLAY), len(upstream.calls)) == (BEGUN + REST, None, 2)
-
-
 @BODIES
 def test_a_twin_of_http_1_0_gets_the_whole_answer(gateway, upstream, name, body):
     upstream.handler = gate = Gate()
@@ -367,81 +237,3 @@ def test_counting_tokens_is_free_and_not_remembered(gateway, upstream, name):
         counted = gateway.ask(asking(name, target="/v1/messages/count_tokens"))
         assert counted.status == 200 and counted.header(REPLAY) is None
     assert len(upstream.calls) == 2
-
-
-def test_an_answer_is_kept_for_the_time_that_is_set(shared_upstream, name):
-    shared_upstream.reset()
-    done = threading.Event()
-
-    def handle(call, peer):
-        if len(shared_upstream.calls) == 1:
-            done.wait(seconds(1.2))  # longer than the answer is kept: what counts is when it was finished
-        peer.send(answer(body=MESSAGE))
-
-    shared_upstream.handler = handle
-    with Gateway(shared_upstream.url, IDEMPOTENCY_TTL="1s") as gateway:
-        first = gateway.ask(asking(name))
-        assert gateway.ask(asking(name)).header(REPLAY) == first.header(OWN)
-
-        def next_one_leads():
-            given = gateway.ask(asking(name))
-            return given if given.header(REPLAY) is None else None
-
-        second = wait_until(next_one_leads, 10, "the end of the time to keep")
-        assert len(shared_upstream.calls) == 2
-        assert gateway.ask(asking(name)).header(REPLAY) == second.header(OWN)
-
-
-def test_the_oldest_answers_give_way_to_the_memory_bound(shared_upstream, name):
-    shared_upstream.reset()
-    kept = MESSAGE.replace(b"Hello", b"x" * 10_000)
-    shared_upstream.handler = lambda call, peer: peer.send(answer(body=kept))
-    with Gateway(shared_upstream.url, IDEMPOTENCY_BYTES_MAX=65_536) as gateway:
-        for number in range(7):  # six of them fit
-            assert gateway.ask(asking(f"{name}-{number}")).status == 200
-        for number in range(6, 0, -1):
-            assert gateway.ask(asking(f"{name}-{number}")).header(REPLAY), number
-        assert len(shared_upstream.calls) == 7
-        assert gateway.ask(asking(f"{name}-0")).header(REPLAY) is None
-
-
-@BODIES
-def test_an_answer_too_long_to_keep_is_whole_for_the_first_and_begun_anew_by_others(shared_upstream, name, body):
-    """One answer may have a quarter of the memory."""
-    shared_upstream.reset()
-    padding, go_on = b"x" * 5_000, threading.Semaphore(0)
-    streams = b'"stream":true' in body
-    delta = sse.text_delta(padding.decode())
-    long_message = MESSAGE.replace(b"Hello", padding * 4)
-
-    def handle(call, peer):
-        if streams:
-            peer.stream(BEGUN)
-            assert go_on.acquire(timeout=seconds(20))
-            peer.events(*[delta] * 4, REST).end()
-        else:
-            whole = answer(body=long_message)
-            peer.send(whole[:-1])
-            assert go_on.acquire(timeout=seconds(20))
-            peer.send(whole[-1:])
-
-    shared_upstream.handler = handle
-    whole = BEGUN + delta * 4 + REST if streams else long_message
-    with Gateway(shared_upstream.url, IDEMPOTENCY_BYTES_MAX=65_536) as gateway:
-        with gateway.client() as one, gateway.client() as other:
-            one.send(asking(name, body))
-            shared_upstream.wait_calls(1)
-            if streams:
-                twin = join(gateway, other, asking(name, body), 0)
-                go_on.release()
-                assert one.read_response().body == whole
-                assert sse.parse(twin.read().body)[-1][0] == "error"
-            else:
-                other.send(asking(name, body))
-                shared_upstream.wait_calls(2)  # while the first one still runs
-                go_on.release()
-                go_on.release()
-                assert one.read_response().body == other.read_response().body == whole
-            go_on.release()
-            again = gateway.ask(asking(name, body))
-            assert (again.status, again.body, again.header(REPLAY)) == (200, whole, None)

@@ -1,12 +1,14 @@
 """Clients that leave: with CLAUDE_PROXY_LEAVE_DRAIN their answers are counted to the end, without it they are cancelled
 at once and their cost lies between two bounds."""
 
+import signal
 import threading
+import time
 
 import pytest
 
 from support import sse
-from support.admin import Admin
+from support.admin import Admin, cli
 from support.client import request
 from support.gateway import Gateway
 from support.ledger import Ledger
@@ -195,6 +197,21 @@ def test_the_drain_ends_after_its_time(shared_upstream):
         row = Ledger(gateway).attempt(line()["request_id"])
         check_estimated(row)
         assert row["finished_at"] - row["started_at"] >= 300
+
+
+def test_a_drain_does_not_hold_up_the_end_of_the_process(shared_upstream, tmp_path):
+    shared_upstream.reset()
+    shared_upstream.handler = lambda call, peer: (peer.stream(BEGUN), peer.wait_gone())
+    url = f"sqlite:{tmp_path}/kept.db"
+    with Gateway(shared_upstream.url, LEAVE_DRAIN="1h", DRAIN_TIMEOUT=setting(200), DATABASE_URL=url) as gateway:
+        line = leaves(gateway, shared_upstream, ASK, BEGUN)
+        began = time.monotonic()
+        gateway.signal(signal.SIGTERM)
+        own_id = line()["request_id"]
+    assert time.monotonic() - began < seconds(5)
+    (attempt,) = cli(tmp_path, "requests", "show", own_id, "--json", DATABASE_URL=url).json["attempts"]
+    check_estimated(attempt)
+    assert attempt["cost_low_pico"] < STREAM_COST < attempt["cost_high_pico"]
 
 
 def test_what_was_held_of_a_budget_goes_back_when_the_answer_is_counted(patient, upstream):

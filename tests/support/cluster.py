@@ -63,11 +63,6 @@ class Database:
         return self.query(sql, *values)[0][0]
 
 
-def sum_of_decimals(values):
-    """SUM of BIGINT is NUMERIC in PostgreSQL."""
-    return [int(value) for value in values]
-
-
 class Cluster:
     """`replicas` gateways in front of one upstream. Settings as Gateway takes them; `each`: further ones of each
     replica."""

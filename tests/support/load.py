@@ -1,6 +1,6 @@
 """Many requests at once from one thread: a lean HTTP/1.1 client on asyncio, one request at a time on each connection.
 
-`support.client` judges every byte; this one only finds out how an answer ended, so that thousands a second are possible.
+`support.client` judges every byte; this one only finds out how an answer ended: thousands a second are possible.
 """
 
 import asyncio

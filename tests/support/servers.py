@@ -194,9 +194,12 @@ class Postgres(Server):
         assert binary, "PostgreSQL is not installed: tools/setup.sh test"
         self.binaries = os.path.dirname(binary)
         self.data = os.path.join(self.directory, "data")
+
+    def _make_cluster(self):
         # Only the making of the empty cluster is not synced to disk; what the server writes is.
+        initdb = os.path.join(self.binaries, "initdb")
         self.run(
-            binary, "-D", self.data, "-U", ADMIN, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions",
+            initdb, "-D", self.data, "-U", ADMIN, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions",
             "--no-sync",
         )  # fmt: skip
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as settings:
@@ -219,6 +222,8 @@ class Postgres(Server):
 
     def start(self):
         is_first = self.port is None
+        if is_first:
+            self._make_cluster()
         super().start()
         if is_first:
             self.sql(f"CREATE ROLE {OWNER} LOGIN")

@@ -186,7 +186,7 @@ def check_sums(database):
     ):
         for name, number in zip(names, row[6:]):
             told[tuple(row[:6]), name] += number
-    assert +usage == +told, f"usage_hourly differs: {sorted((+usage - told).items())[:5]} {sorted((told - usage).items())[:5]}"
+    assert +usage == +told, f"usage differs: {list((+usage - told).items())[:5]} {list((told - usage).items())[:5]}"
     told = collections.Counter(
         {tuple(row[:3]): row[3] for row in database.query("SELECT * FROM claude_proxy.spend_daily")}
     )
