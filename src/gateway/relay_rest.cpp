@@ -3,6 +3,11 @@
 #include "gateway/relay.hpp"
 
 namespace gateway {
+namespace {
+
+constexpr milliseconds end_max{1'000};  // from the last event of a stream to the end of its body
+
+}  // namespace
 
 net::task<void> read_on(exchange& x, service& s, upstream::call& call,
                         const std::function<bool(std::string_view)>& take) {
@@ -11,11 +16,16 @@ net::task<void> read_on(exchange& x, service& s, upstream::call& call,
     if (patience.count() == 0) co_return;
     call.forget_downstream();
     x.client.timer().set_after(patience.count());
+    bool enough = false;
     for (;;) {
         const auto piece = call.read();
         if (piece.what == call::got::data) {
             if (x.recording) x.recording->append(piece.payload);
-            if (take(piece.payload) || piece.last) co_return;
+            const bool now_enough = !enough && take(piece.payload);
+            if (piece.last) co_return;
+            // Only the end of the body is missing: with it the connection is whole and can be used again.
+            if (now_enough) x.client.timer().set_after(end_max.count());
+            enough = enough || now_enough;
         } else if (piece.what != call::got::blocked || co_await call.readable() != net::wake::ready) {
             co_return;
         }
