@@ -1,0 +1,150 @@
+-- Durable jobs (src/jobs/job.hpp). Times are milliseconds since 1970 UTC, lists and objects are JSON.
+
+-- rank orders queued jobs: created_at minus the priority's worth of ageing, so that it never has to be updated.
+-- attempt counts claims and fences writes; attempts_used counts those that count towards attempts_max.
+-- holds: JSON list of {"budget","period","amount"}: money set aside while it is queued.
+CREATE TABLE claude_proxy.jobs (
+  id TEXT PRIMARY KEY,
+  team_id TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  subject TEXT NOT NULL DEFAULT '',
+  status TEXT NOT NULL,
+  lane TEXT NOT NULL,
+  model TEXT NOT NULL,
+  metadata TEXT NOT NULL DEFAULT '{}',
+  priority BIGINT NOT NULL DEFAULT 0,
+  rank BIGINT NOT NULL,
+  attempt BIGINT NOT NULL DEFAULT 0,
+  attempts_used BIGINT NOT NULL DEFAULT 0,
+  attempts_max BIGINT NOT NULL,
+  cancel_asked BIGINT NOT NULL DEFAULT 0,
+  worker TEXT NOT NULL DEFAULT '',
+  lease_until BIGINT NOT NULL DEFAULT 0,
+  run_after BIGINT NOT NULL DEFAULT 0,
+  announced_at BIGINT NOT NULL DEFAULT 0,
+  idempotency_key TEXT,
+  digest TEXT NOT NULL DEFAULT '',
+  webhook_url TEXT NOT NULL DEFAULT '',
+  holds TEXT NOT NULL DEFAULT '[]',
+  events BIGINT NOT NULL DEFAULT 0,
+  error TEXT NOT NULL DEFAULT '',
+  usage TEXT NOT NULL DEFAULT '',
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  started_at BIGINT,
+  finished_at BIGINT,
+  expires_at BIGINT NOT NULL,
+  delete_at BIGINT,
+  UNIQUE (team_id, key_id, subject, idempotency_key)
+);
+CREATE INDEX jobs_waiting ON claude_proxy.jobs (lane, team_id, rank) WHERE status = 'queued';
+CREATE INDEX jobs_running ON claude_proxy.jobs (lease_until) WHERE status = 'running';
+CREATE INDEX jobs_by_team ON claude_proxy.jobs (team_id, created_at);
+CREATE INDEX jobs_by_end ON claude_proxy.jobs (delete_at) WHERE delete_at IS NOT NULL;
+
+-- What is big, or written once, stands apart from the row that is updated.
+CREATE TABLE claude_proxy.job_requests (
+  job_id TEXT PRIMARY KEY,
+  request TEXT NOT NULL,
+  headers TEXT NOT NULL
+);
+CREATE TABLE claude_proxy.job_results (
+  job_id TEXT PRIMARY KEY,
+  result TEXT NOT NULL
+);
+-- The log: pieces of whole events, each with its `id:` line, from first_id to last_id.
+CREATE TABLE claude_proxy.job_events (
+  job_id TEXT NOT NULL,
+  first_id BIGINT NOT NULL,
+  last_id BIGINT NOT NULL,
+  attempt BIGINT NOT NULL,
+  bytes TEXT NOT NULL,
+  PRIMARY KEY (job_id, first_id)
+);
+CREATE TABLE claude_proxy.job_attempts (
+  job_id TEXT NOT NULL,
+  attempt BIGINT NOT NULL,
+  worker TEXT NOT NULL,
+  started_at BIGINT NOT NULL,
+  ended_at BIGINT,
+  outcome TEXT NOT NULL DEFAULT '',
+  reason TEXT NOT NULL DEFAULT '',
+  request_id TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (job_id, attempt)
+);
+
+-- Deliveries of webhooks: one row a job that wants one and has ended, made in the transaction that ends it.
+-- state: waiting, delivered, given_up.
+CREATE TABLE claude_proxy.webhook_deliveries (
+  id TEXT PRIMARY KEY,
+  job_id TEXT NOT NULL,
+  team_id TEXT NOT NULL,
+  url TEXT NOT NULL,
+  event TEXT NOT NULL,
+  body TEXT NOT NULL,
+  state TEXT NOT NULL,
+  tries BIGINT NOT NULL DEFAULT 0,
+  next_at BIGINT NOT NULL,
+  claimed_by TEXT NOT NULL DEFAULT '',
+  claimed_until BIGINT NOT NULL DEFAULT 0,
+  last_status BIGINT NOT NULL DEFAULT 0,
+  last_error TEXT NOT NULL DEFAULT '',
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL
+);
+CREATE INDEX webhook_deliveries_due ON claude_proxy.webhook_deliveries (next_at) WHERE state = 'waiting';
+CREATE INDEX webhook_deliveries_by_job ON claude_proxy.webhook_deliveries (job_id);
+
+-- Which team made a resource that lives upstream (batch, file, skill): others do not see it.
+CREATE TABLE claude_proxy.resources (
+  id TEXT PRIMARY KEY,
+  kind TEXT NOT NULL,
+  team_id TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  deleted_at BIGINT
+);
+CREATE INDEX resources_by_team ON claude_proxy.resources (team_id, kind, created_at);
+
+-- Message Batches upstream, of callers (origin 'caller') and of the batch lane (origin 'lane').
+-- state: creating (may or may not exist upstream), open, settled, failed. holds: as in jobs.
+CREATE TABLE claude_proxy.batches (
+  id TEXT PRIMARY KEY,
+  upstream_id TEXT,
+  origin TEXT NOT NULL,
+  state TEXT NOT NULL,
+  team_id TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  subject TEXT NOT NULL DEFAULT '',
+  tags TEXT NOT NULL DEFAULT '[]',
+  requests BIGINT NOT NULL,
+  holds TEXT NOT NULL DEFAULT '[]',
+  details TEXT NOT NULL DEFAULT '{}',
+  owner TEXT NOT NULL DEFAULT '',
+  owned_until BIGINT NOT NULL DEFAULT 0,
+  next_look_at BIGINT NOT NULL DEFAULT 0,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  ended_at BIGINT
+);
+CREATE UNIQUE INDEX batches_by_upstream ON claude_proxy.batches (upstream_id);
+CREATE INDEX batches_due ON claude_proxy.batches (next_look_at) WHERE state IN ('creating', 'open');
+-- Jobs in a batch of the lane: custom_id upstream is the job's id.
+CREATE TABLE claude_proxy.batch_jobs (
+  batch_id TEXT NOT NULL,
+  job_id TEXT NOT NULL,
+  attempt BIGINT NOT NULL,
+  PRIMARY KEY (batch_id, job_id)
+);
+
+-- only: postgres
+ALTER TABLE claude_proxy.jobs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.job_requests ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.job_results ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.job_events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.job_attempts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.webhook_deliveries ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.resources ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.batches ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.batch_jobs ENABLE ROW LEVEL SECURITY;
+-- all
