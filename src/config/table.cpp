@@ -250,7 +250,7 @@ constexpr row all_rows[] = {
      "Set by ECS: path of the container's credentials."},
     {"AWS_CONTAINER_CREDENTIALS_FULL_URI", text{amazon<&aws::options::container_full_uri>},
      "Set by EKS: URL of the container's credentials."},
-    {"AWS_CONTAINER_AUTHORIZATION_TOKEN", secret{amazon<&aws::options::container_authorization>},
+    {"AWS_CONTAINER_AUTHORIZATION_TOKEN", secret_line{amazon<&aws::options::container_authorization>},
      "Token for that URL."},
     {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", text{amazon<&aws::options::container_authorization_file>},
      "File with that token, read whenever it is needed."},
@@ -357,6 +357,12 @@ struct reader {
         field.at(into) = base::secret(std::string(text));
         return {};
     }
+    outcome operator()(const secret_line& field) const {
+        if (!std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 0x7f; }))
+            return refuse("must be one line of printable ASCII characters");
+        field.at(into) = base::secret(std::string(text));
+        return {};
+    }
     outcome operator()(const secret_list& field) const {
         std::vector<base::secret> keys;
         for (const std::string_view item : split_list(text)) {
@@ -410,6 +416,7 @@ struct shower {
     std::string operator()(const directory_path& field) const { return field.at(from); }
     std::string operator()(const table::text& field) const { return field.at(from); }
     std::string operator()(const secret_url& field) const { return std::string(field.shown); }
+    std::string operator()(const secret_line&) const { return {}; }
     std::string operator()(const secret_list&) const { return {}; }
     std::string operator()(const log_level&) const {
         constexpr std::string_view names[] = {"debug", "info", "warn", "error"};
