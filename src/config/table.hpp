@@ -46,6 +46,10 @@ struct readable_file {
 struct secret {
     base::secret& (*at)(settings&);
 };
+// The same with blanks inside, as the value of a header may have.
+struct secret_line {
+    base::secret& (*at)(settings&);
+};
 struct secret_list {
     std::vector<base::secret>& (*at)(settings&);
 };
@@ -64,8 +68,8 @@ struct config_path {};     // read before all others
 struct secrets_source {};  // where secrets come from; only `env` so far
 
 using kind = std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>,
-                          count<std::uint64_t>, listener, url, text, readable_file, secret, secret_list, directory_path,
-                          secret_url, log_level, log_format, config_path, secrets_source>;
+                          count<std::uint64_t>, listener, url, text, readable_file, secret, secret_line, secret_list,
+                          directory_path, secret_url, log_level, log_format, config_path, secrets_source>;
 
 struct row {
     std::string_view name;
