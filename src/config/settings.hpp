@@ -22,6 +22,7 @@
 #include "governance/jwt_options.hpp"
 #include "governance/options.hpp"
 #include "http/options.hpp"
+#include "jobs/options.hpp"
 #include "ledger/options.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/options.hpp"
@@ -47,7 +48,8 @@ struct settings {
     governance::options governance;
     governance::jwt_options jwt;
     ledger::options ledger;
-    base::secret redis_url;   // REDIS_URL, empty: limits are per replica
+    base::secret redis_url;  // REDIS_URL, empty: limits are per replica
+    jobs::options jobs;
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
     std::vector<std::string> warnings;  // to be logged once logging runs

@@ -75,8 +75,8 @@ net::task<void> answer(exchange& x, int status, std::string_view extra_headers, 
         "{}\r\nx-claude-proxy-request-id: {}\r\n{}{}\r\n",
         status, http::reason_of(status),
         content_type.empty() ? std::string() : fmt::format("content-type: {}\r\n", content_type),
-        status == 204 ? std::string() : fmt::format("content-length: {}\r\n", body.size()),
-        x.record.request_id, x.record.request_id, extra_headers, keep ? "" : "connection: close\r\n");
+        status == 204 ? std::string() : fmt::format("content-length: {}\r\n", body.size()), x.record.request_id,
+        x.record.request_id, extra_headers, keep ? "" : "connection: close\r\n");
     const std::size_t head_bytes = text.size();
     if (!x.head_method) text.append(body);
     x.answered = true;

@@ -60,8 +60,8 @@ base::result<submit_head> read_submit_head(const http::request_head& head) {
                     fmt::format("{} may have {} bytes together.", fmt::join(kept, ", "), kept_headers_bytes_max));
     }
     const auto visible = [](char c) { return c > 0x20 && c < 0x7f; };
-    if (has_key && (made.key.empty() || made.key.size() > answer_book::key_bytes_max ||
-                    !std::ranges::all_of(made.key, visible))) {
+    if (has_key &&
+        (made.key.empty() || made.key.size() > answer_book::key_bytes_max || !std::ranges::all_of(made.key, visible))) {
         return fail(errc::invalid_argument, fmt::format("Idempotency-Key must have 1 to {} visible ASCII characters.",
                                                         answer_book::key_bytes_max));
     }

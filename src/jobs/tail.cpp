@@ -261,13 +261,15 @@ tail::tail(store& from, const options& rules) : state_(std::make_unique<state>(f
     state_->thread = std::thread([this] { state_->run(); });
 }
 
-tail::~tail() {
+tail::~tail() { stop(); }
+
+void tail::stop() {
     {
         const std::lock_guard held(state_->mutex);
         state_->stopping = true;
     }
     state_->changed.notify_one();
-    state_->thread.join();
+    if (state_->thread.joinable()) state_->thread.join();
 }
 
 const tail::counts& tail::counted() const { return state_->counted; }

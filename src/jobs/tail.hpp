@@ -38,9 +38,11 @@ class tail {
 public:
     // The store must outlive the tail, and tell `on_change` what it tells its listeners.
     tail(store& from, const options& rules);
-    ~tail();  // no follower may be left
+    ~tail();  // stops; no follower may be left
     tail(const tail&) = delete;
     tail& operator=(const tail&) = delete;
+
+    void stop();  // does not use the store any more; for the end, when the store goes first
 
     void on_change(const change& news);
     void wake(std::string_view job_id);  // look soon; of no effect for a job that nobody follows
