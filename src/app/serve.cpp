@@ -10,6 +10,7 @@
 
 #include "admin/front.hpp"
 #include "app/enforcement.hpp"
+#include "app/job_parts.hpp"
 #include "app/stores.hpp"
 #include "gateway/front.hpp"
 #include "gateway/model_list_cache.hpp"
@@ -25,7 +26,8 @@ struct reactor_thread {
     reactor_thread(const config::settings& settings, const upstream::origin& origin, net::resolver& names,
                    SSL_CTX* upstream_tls, SSL_CTX* listener_tls, stores& kept, enforcement& rules,
                    gateway::model_list_cache& models, gateway::answer_book& answers,
-                   gateway::count_tokens_limit& counting, http::server_load& load, telemetry::hub& hub)
+                   gateway::count_tokens_limit& counting, gateway::job_desk& jobs, http::server_load& load,
+                   telemetry::hub& hub)
         : upstream(reactor, settings.upstream, origin, names, upstream_tls),
           who{.rules = settings.governance,
               .directory = kept.keeper().current(),
@@ -35,7 +37,8 @@ struct reactor_thread {
               .money = rules.money(),
               .jwt = kept.jwt(),
               .tokens = governance::token_verifier(kept.jwt())},
-          parts{settings.gateway, who, rules.add_lane(), upstream, hub.add_lane(), hub, models, answers, counting},
+          parts{settings.gateway, who,     rules.add_lane(), upstream, hub.add_lane(), hub,
+                models,           answers, counting,         &jobs},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
         reactor.on_failure = [&hub](std::exception_ptr failure) {
@@ -161,6 +164,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     enforcement rules(settings, hub);
     stores kept(settings, rules, hub);
     rules.start();
+    job_parts jobs(settings, rules.replica(), hub);
     http::server_load load;
     http::server_load admin_load;
 
@@ -169,7 +173,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     for (unsigned i = 0; i < count; ++i) {
         threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(),
                                                            listener_tls.get(), kept, rules, models, answers, counting,
-                                                           load, hub));
+                                                           jobs.desk(), load, hub));
     }
     // The keepers' threads run from here on. New snapshots reach the reactors as work of theirs.
     const auto on_all_reactors = [&threads](const auto& change) {
@@ -184,6 +188,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
                         on_all_reactors([made](reactor_thread& each) { each.who.tokens.use(made); });
                     }});
     for (const auto& thread : threads) thread->who.issuer = kept.issuer();
+    jobs.start();
     admin::front admin_requests(kept.admin_services(settings, hub, load));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
@@ -202,6 +207,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     admin_server.listen(admin_listener);
     add_gauges(hub, load, threads);
     rules.add_metrics(hub);
+    jobs.add_metrics(hub);
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {
@@ -228,7 +234,8 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     for (const auto& thread : threads) thread->thread.join();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
-    hub.scrape();  // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
+    jobs.finish();  // it posts to the reactors too, and decides what becomes of held money
+    hub.scrape();   // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
     rules.finish();
     hub.log(level::info, "stopped");
     return 0;

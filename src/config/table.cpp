@@ -65,6 +65,10 @@ template <auto Field>
 auto& amazon(settings& all) {
     return in<&settings::aws, Field>(all);
 }
+template <auto Field>
+auto& work(settings& all) {
+    return in<&settings::jobs, Field>(all);
+}
 
 using http_options = http::server_options;
 using size32 = size<std::uint32_t>;
@@ -258,6 +262,20 @@ constexpr row all_rows[] = {
      "`true`: the machine's role is never asked for."},
     {"AWS_EC2_METADATA_SERVICE_ENDPOINT", text{amazon<&aws::options::metadata_endpoint>},
      "Where the machine's role is asked for."},
+
+    // Durable jobs.
+    {"CLAUDE_PROXY_JOBS_REQUEST_BYTES_MAX", size64{work<&jobs::options::request_bytes_max>, kib, gib},
+     "The Messages body of a job, held whole; more: 413."},
+    {"CLAUDE_PROXY_JOBS_OPEN_PER_TEAM_MAX", count32{work<&jobs::options::open_per_team_max>, 1, 100'000'000},
+     "Queued and running jobs of a team; more submits get 429."},
+    {"CLAUDE_PROXY_JOBS_POLL_EVERY", duration{work<&jobs::options::poll_every>, 10ms, 1min},
+     "How often changes of followed jobs are looked for in the database; with Redis an eighth as often."},
+    {"CLAUDE_PROXY_JOBS_FOLLOWERS_MAX", count32{work<&jobs::options::followers_max>, 1, 10'000'000},
+     "Open event streams and waits for jobs of the whole process; more get 529."},
+    {"CLAUDE_PROXY_JOBS_TAIL_BYTES_MAX", size64{work<&jobs::options::tail_bytes_max>, 0, tib},
+     "Newest events of followed jobs kept in memory; older ones are read from the database."},
+    {"CLAUDE_PROXY_JOBS_WRITE_PATIENCE", duration{work<&jobs::options::write_patience>, 100ms, 10min},
+     "A submit waits so long for a database that is away; then 529."},
 
     // The log's writer.
     {"CLAUDE_PROXY_FLUSH_EVERY", duration{log<&telemetry::options::flush_every>, 1ms, 10s},
