@@ -11,6 +11,7 @@
 #include "admin/front.hpp"
 #include "app/enforcement.hpp"
 #include "app/stores.hpp"
+#include "app/webhook_parts.hpp"
 #include "gateway/front.hpp"
 #include "gateway/model_list_cache.hpp"
 #include "http/server.hpp"
@@ -161,6 +162,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     enforcement rules(settings, hub);
     stores kept(settings, rules, hub);
     rules.start();
+    webhook_parts webhooks(settings, kept.hasher(), hub);
     http::server_load load;
     http::server_load admin_load;
 
@@ -202,6 +204,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     admin_server.listen(admin_listener);
     add_gauges(hub, load, threads);
     rules.add_metrics(hub);
+    webhooks.start(rules.replica());
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {
@@ -226,6 +229,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     drain(settings, signals, hub, load, threads);
     for (const auto& thread : threads) thread->reactor.stop();
     for (const auto& thread : threads) thread->thread.join();
+    webhooks.stop();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
     hub.scrape();  // the last of the telemetry writer's visits to what is about to go, the ledger's counts included

@@ -56,7 +56,12 @@ template <auto Field>
 auto& journal(settings& all) {
     return in<&settings::ledger, Field>(all);
 }
+template <auto Field>
+auto& hooks(settings& all) {
+    return in<&settings::webhooks, Field>(all);
+}
 
+using hook_options = jobs::webhook_options;
 using http_options = http::server_options;
 using size32 = size<std::uint32_t>;
 using size64 = size<std::uint64_t>;
@@ -215,6 +220,32 @@ constexpr row all_rows[] = {
     {"CLAUDE_PROXY_JOURNAL_BYTES_MAX", size64{journal<&ledger::options::bytes_max>, 32 * mib, 16 * tib},
      "The journal's size at most; when it is full, requests are refused."},
 
+    // Webhooks of jobs.
+    {"CLAUDE_PROXY_WEBHOOK_ALLOW", text{hooks<&hook_options::allow>},
+     "Private address ranges that webhooks may reach, comma separated: 10.20.0.0/16. Empty: public addresses only."},
+    {"CLAUDE_PROXY_WEBHOOK_ALLOW_HTTP", yes_no{hooks<&hook_options::allow_http>},
+     "yes: webhooks may go to http URLs, too. They are signed but not encrypted."},
+    {"CLAUDE_PROXY_WEBHOOK_CA_FILE", readable_file{hooks<&hook_options::ca_file>},
+     "Trust anchors (PEM) for receivers of webhooks, besides the system's."},
+    {"CLAUDE_PROXY_WEBHOOK_CONNECT_TIMEOUT", duration{hooks<&hook_options::connect_timeout>, 10ms, 1min},
+     "Name look-up, TCP and TLS of a webhook."},
+    {"CLAUDE_PROXY_WEBHOOK_TIMEOUT", duration{hooks<&hook_options::total_timeout>, 10ms, 5min},
+     "One try to deliver a webhook, up to its answer."},
+    {"CLAUDE_PROXY_WEBHOOK_RETRIES", durations{hooks<&hook_options::retries>, 168h, 50},
+     "Waits between tries, each with jitter; after the last one a delivery is given up."},
+    {"CLAUDE_PROXY_WEBHOOK_GIVE_UP_AFTER", duration{hooks<&hook_options::give_up_after>, 1min, 8760h},
+     "A delivery that has waited so long is given up, also when its endpoint was left alone and it had tries left."},
+    {"CLAUDE_PROXY_WEBHOOK_CONCURRENCY", count32{hooks<&hook_options::concurrency>, 1, 1'000},
+     "Webhooks under way at once in one process."},
+    {"CLAUDE_PROXY_WEBHOOK_ENDPOINT_CONCURRENCY", count32{hooks<&hook_options::endpoint_concurrency>, 1, 1'000},
+     "Of them to one endpoint for one team, so that a slow one holds up no other."},
+    {"CLAUDE_PROXY_WEBHOOK_BREAKER_FAILURES", count32{hooks<&hook_options::breaker_failures>, 1, 1'000'000},
+     "Failures in a row after which an endpoint is left alone for a time."},
+    {"CLAUDE_PROXY_WEBHOOK_BREAKER_OPEN", duration{hooks<&hook_options::breaker_open_first>, 10ms, 1h},
+     "That time; doubled at each failure after it."},
+    {"CLAUDE_PROXY_WEBHOOK_BREAKER_OPEN_MAX", duration{hooks<&hook_options::breaker_open_max>, 10ms, 24h},
+     "The most it becomes."},
+
     // The log's writer.
     {"CLAUDE_PROXY_FLUSH_EVERY", duration{log<&telemetry::options::flush_every>, 1ms, 10s},
      "Longest time a log line waits to be written."},
@@ -289,6 +320,23 @@ struct reader {
         }
         return refuse(fmt::format("must begin with {}", wanted));
     }
+    outcome operator()(const durations& field) const {
+        std::vector<milliseconds> read;
+        for (const std::string_view item : split_list(text)) {
+            const auto value = parse_duration(item);
+            if (!value) return refuse(value.error());
+            if (*value > field.max) return refuse(fmt::format("must have no item over {}", duration_text(field.max)));
+            read.push_back(*value);
+        }
+        if (read.size() > field.count_max) return refuse(fmt::format("must have at most {} items", field.count_max));
+        field.at(into) = std::move(read);
+        return {};
+    }
+    outcome operator()(const yes_no& field) const {
+        if (text != "yes" && text != "no") return refuse("must be yes or no");
+        field.at(into) = text == "yes";
+        return {};
+    }
     outcome operator()(const listener& field) const {
         auto value = parse_address(text);
         if (!value) return refuse(value.error());
@@ -359,6 +407,12 @@ struct shower {
     std::string operator()(const count<Number>& field) const {
         return fmt::to_string(field.at(from));
     }
+    std::string operator()(const durations& field) const {
+        std::string all;
+        for (const milliseconds each : field.at(from)) all += (all.empty() ? "" : ",") + duration_text(each);
+        return all;
+    }
+    std::string operator()(const yes_no& field) const { return field.at(from) ? "yes" : "no"; }
     std::string operator()(const listener& field) const { return address_text(field.at(from)); }
     std::string operator()(const url& field) const { return field.at(from); }
     std::string operator()(const readable_file& field) const { return field.at(from); }
