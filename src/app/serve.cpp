@@ -12,6 +12,7 @@
 #include "app/enforcement.hpp"
 #include "app/job_parts.hpp"
 #include "app/stores.hpp"
+#include "app/webhook_parts.hpp"
 #include "gateway/front.hpp"
 #include "gateway/model_list_cache.hpp"
 #include "http/server.hpp"
@@ -165,6 +166,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     stores kept(settings, rules, hub);
     rules.start();
     job_parts jobs(settings, rules.replica(), hub);
+    webhook_parts webhooks(settings, kept.hasher(), hub);
     http::server_load load;
     http::server_load admin_load;
 
@@ -208,6 +210,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     add_gauges(hub, load, threads);
     rules.add_metrics(hub);
     jobs.add_metrics(hub);
+    webhooks.start(rules.replica());
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {
@@ -232,6 +235,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     drain(settings, signals, hub, load, threads);
     for (const auto& thread : threads) thread->reactor.stop();
     for (const auto& thread : threads) thread->thread.join();
+    webhooks.stop();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
     jobs.finish();  // it posts to the reactors too, and decides what becomes of held money
