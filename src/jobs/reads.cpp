@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
 
 #include "jobs/rows.hpp"
@@ -37,8 +38,7 @@ private:
 // "($1, $2), ($3, $4)": rows for a VALUES list, filled up with the last one to one of a few sizes.
 template <class Item, class Values>
 std::string values_of(std::span<const Item> items, std::vector<database::value>& parameters, const Values& values) {
-    std::size_t size = 1;
-    while (size < items.size()) size *= 4;
+    const auto size = std::bit_ceil(items.size());
     std::string text;
     for (std::size_t i = 0; i < size; ++i) {
         const auto [first, second] = values(items[std::min(i, items.size() - 1)], i < items.size());
