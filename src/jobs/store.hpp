@@ -67,7 +67,7 @@ struct filter {
     std::optional<lane> where;
     std::string model;         // empty: all
     std::string before_id;     // cursor: jobs created before this one; empty: from the newest
-    std::uint32_t count = 20;  // 1 to 100
+    std::uint32_t count = 20;  // 1 to 101
 };
 
 struct counts_by_status {
