@@ -189,6 +189,7 @@ std::expected<settings, std::vector<std::string>> load(const environment& enviro
             all_read = false;
         }
     }
+    made.queue.aws = made.aws;
     if (all_read) check_together(made, use, problems);  // else it would complain about defaults
     if (!problems.empty()) return std::unexpected(std::move(problems));
     return made;

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "aws/options.hpp"
 #include "base/error.hpp"
 #include "base/secret.hpp"
 #include "database/options.hpp"
@@ -23,6 +24,7 @@
 #include "governance/options.hpp"
 #include "http/options.hpp"
 #include "ledger/options.hpp"
+#include "queue/options.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/options.hpp"
 
@@ -47,7 +49,9 @@ struct settings {
     governance::options governance;
     governance::jwt_options jwt;
     ledger::options ledger;
-    base::secret redis_url;   // REDIS_URL, empty: limits are per replica
+    base::secret redis_url;  // REDIS_URL, empty: limits are per replica
+    aws::options aws;
+    queue::options queue;     // its `aws` is the one above
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
     std::vector<std::string> warnings;  // to be logged once logging runs

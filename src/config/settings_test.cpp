@@ -159,9 +159,8 @@ TEST(settings, database_urls_are_known_by_their_scheme_and_never_repeated) {
 }
 
 TEST(settings, of_other_programs_are_left_alone) {
-    EXPECT_EQ(problems_of({{"AWS_REGION", "x"},
-                           {"QUEUE_URL", "x"},
-
+    EXPECT_EQ(problems_of({{"AWS_PROFILE", "x y"},
+                           {"AWS_SDK_LOAD_CONFIG", "1"},
                            {"OTEL_EXPORTER_OTLP_ENDPOINT", "x"},
                            {"PATH", "x"}}),
               "");

@@ -57,6 +57,15 @@ auto& journal(settings& all) {
     return in<&settings::ledger, Field>(all);
 }
 
+template <auto Field>
+auto& jobs(settings& all) {
+    return in<&settings::queue, Field>(all);
+}
+template <auto Field>
+auto& amazon(settings& all) {
+    return in<&settings::aws, Field>(all);
+}
+
 using http_options = http::server_options;
 using size32 = size<std::uint32_t>;
 using size64 = size<std::uint64_t>;
@@ -214,6 +223,41 @@ constexpr row all_rows[] = {
      "Folder of the ledger's journal: finished requests that have not reached the database."},
     {"CLAUDE_PROXY_JOURNAL_BYTES_MAX", size64{journal<&ledger::options::bytes_max>, 32 * mib, 16 * tib},
      "The journal's size at most; when it is full, requests are refused."},
+
+    // The queue, and Amazon's services under the names that Amazon's own tools use.
+    {"QUEUE_URL", text{jobs<&queue::options::url>},
+     "Where jobs are announced: `embedded` (in this process), or the URL or name of an SQS queue."},
+    {"CLAUDE_PROXY_QUEUE_HIDDEN_FOR", duration{jobs<&queue::options::hidden_for>, 1s, 12h},
+     "A message whose receiver died comes again after so long."},
+    {"CLAUDE_PROXY_QUEUE_RECEIVES_MAX", count32{jobs<&queue::options::receives_max>, 1, 1'000},
+     "After so many receives a message goes to the dead-letter queue."},
+    {"CLAUDE_PROXY_QUEUE_MAX", count64{jobs<&queue::options::queue_max>, 16, 10'000'000},
+     "Messages of the embedded queue; more are announced later."},
+    {"AWS_REGION", text{amazon<&aws::options::region>}, "Region of the queue and the secrets, when no URL names it."},
+    {"AWS_DEFAULT_REGION", text{amazon<&aws::options::default_region>}, "The same, when AWS_REGION is not set."},
+    {"AWS_ENDPOINT_URL", text{amazon<&aws::options::endpoint_url>},
+     "Where Amazon's services are, scheme://host:port. Empty: at Amazon."},
+    {"AWS_ENDPOINT_URL_SQS", text{amazon<&aws::options::endpoint_url_sqs>}, "The same for SQS alone."},
+    {"AWS_ENDPOINT_URL_SECRETS_MANAGER", text{amazon<&aws::options::endpoint_url_secrets_manager>},
+     "The same for Secrets Manager alone."},
+    {"AWS_CA_BUNDLE", text{amazon<&aws::options::ca_bundle>},
+     "Trust anchors (PEM) for these calls instead of the system's."},
+    {"AWS_ACCESS_KEY_ID", secret{amazon<&aws::options::access_key_id>},
+     "Credentials for Amazon. Empty: those of the container's or the machine's role."},
+    {"AWS_SECRET_ACCESS_KEY", secret{amazon<&aws::options::secret_access_key>}, "Secret of that access key."},
+    {"AWS_SESSION_TOKEN", secret{amazon<&aws::options::session_token>}, "Token of temporary credentials."},
+    {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", text{amazon<&aws::options::container_relative_uri>},
+     "Set by ECS: path of the container's credentials."},
+    {"AWS_CONTAINER_CREDENTIALS_FULL_URI", text{amazon<&aws::options::container_full_uri>},
+     "Set by EKS: URL of the container's credentials."},
+    {"AWS_CONTAINER_AUTHORIZATION_TOKEN", secret{amazon<&aws::options::container_authorization>},
+     "Token for that URL."},
+    {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", text{amazon<&aws::options::container_authorization_file>},
+     "File with that token, read whenever it is needed."},
+    {"AWS_EC2_METADATA_DISABLED", text{amazon<&aws::options::metadata_disabled>},
+     "`true`: the machine's role is never asked for."},
+    {"AWS_EC2_METADATA_SERVICE_ENDPOINT", text{amazon<&aws::options::metadata_endpoint>},
+     "Where the machine's role is asked for."},
 
     // The log's writer.
     {"CLAUDE_PROXY_FLUSH_EVERY", duration{log<&telemetry::options::flush_every>, 1ms, 10s},

@@ -43,7 +43,7 @@ PASSED_ON = {
     "LLVM_PROFILE_FILE": "",
     "PATH": "/usr/bin:/bin",
 }
-UNPREFIXED = {"ANTHROPIC_API_KEY", "LOG_LEVEL", "LOG_FORMAT", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL"}
+UNPREFIXED = {"ANTHROPIC_API_KEY", "LOG_LEVEL", "LOG_FORMAT", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "QUEUE_URL"}
 REPORT = re.compile(r"runtime error:|Sanitizer|LeakSanitizer|WARNING: ThreadSanitizer|Assertion .* failed")
 
 # A killed test run leaves no processes behind (PR_SET_PDEATHSIG of prctl).
