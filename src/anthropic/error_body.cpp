@@ -1,10 +1,11 @@
 #include "anthropic/error_body.hpp"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "anthropic/json_text.hpp"
 
 namespace anthropic {
 namespace {
@@ -111,40 +112,6 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The upstream is not available at the moment.";
     }
     return "Something went wrong inside the gateway.";
-}
-
-// Length of the valid UTF-8 character at the beginning of `text`, 0 if there is none.
-std::size_t character_bytes(std::string_view text) {
-    const auto lead = static_cast<unsigned char>(text.front());
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC0 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (length > text.size()) return 0;
-    return simdjson::validate_utf8(text.data(), length) ? length : 0;
-}
-
-// Writes `text` between the quotes of a JSON string. Every byte that is no UTF-8 becomes a question mark.
-void append_escaped(std::string& to, std::string_view text) {
-    while (!text.empty()) {
-        const char letter = text.front();
-        std::size_t length = 1;
-        if (letter == '"' || letter == '\\') {
-            to += '\\';
-            to += letter;
-        } else if (letter == '\n') {
-            to += "\\n";
-        } else if (letter == '\r') {
-            to += "\\r";
-        } else if (letter == '\t') {
-            to += "\\t";
-        } else if (static_cast<unsigned char>(letter) < 0x20) {
-            to += fmt::format("\\u{:04x}", static_cast<unsigned>(letter));
-        } else if (const auto bytes = character_bytes(text)) {
-            length = bytes;
-            to += text.substr(0, bytes);
-        } else {
-            to += '?';
-        }
-        text.remove_prefix(length);
-    }
 }
 
 }  // namespace
