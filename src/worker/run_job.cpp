@@ -9,7 +9,6 @@
 #include "anthropic/error_body.hpp"
 #include "anthropic/event_log.hpp"
 #include "anthropic/job_request.hpp"
-#include "anthropic/member_scanner.hpp"
 #include "anthropic/message_assembly.hpp"
 #include "gateway/job_front.hpp"
 #include "worker/answer_of.hpp"
@@ -74,7 +73,7 @@ net::task<std::optional<attempt_end>> answer_in_log(job_in_hand& mine) {
             jobs::outcome how = jobs::outcome::unavailable;
             std::vector<jobs::store::log_news> logs;
         };
-        auto got = co_await answer_of<read_news>(mine.where.reactor, mine.clock, [&](auto done) {
+        auto got = co_await answer_of<read_news>(mine.where.reactor, *mine.clock, [&](auto done) {
             mine.where.store.read_logs({{mine.id, after}}, replay_bytes,
                                        [done](jobs::outcome how, std::vector<jobs::store::log_news> logs) {
                                            done({how, std::move(logs)});
@@ -144,6 +143,8 @@ net::task<attempt_end> read_refusal(inner_call& call, attempt_end so_far) {
 
 // The events of one answer on their way into the log and into the message.
 struct event_reader {
+    explicit event_reader(std::uint64_t first_id) : numbering({.first_id = first_id}) {}
+
     anthropic::event_numbering numbering;
     anthropic::message_assembler message;
     std::string fresh;  // events of the last bytes
@@ -201,7 +202,7 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
     if (!body) co_return broken(std::move(body.error()), {});
     mine.job.request = std::string();
     const std::string head = request_head(mine.job, body->size());
-    inner_call call(mine.where, mine.clock, std::move(who), mine.id);
+    inner_call call(mine.where, *mine.clock, std::move(who), mine.id);
     if (auto sent = co_await call.send(head, *body); !sent) co_return broken(std::move(sent.error()), {});
     *body = std::string();
     auto answered = co_await call.read_head();
@@ -213,11 +214,11 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
     made.request_id = lines.request_id;
     if (made.facts.status != 200 || !lines.event_stream) co_return co_await read_refusal(call, std::move(made));
 
-    event_reader events{.numbering = anthropic::event_numbering({.first_id = mine.job.events + 1})};
+    event_reader events(mine.job.events + 1);
     if (mine.job.events > 0) events.restart(mine.attempt, log);
     for (;;) {
         if (log.crowded()) {
-            if (!co_await log.room(mine.clock)) co_return broken({errc::shutting_down}, std::move(made.request_id));
+            if (!co_await log.room(*mine.clock)) co_return broken({errc::shutting_down}, std::move(made.request_id));
         }
         const auto got = co_await call.read();
         if (!got && events.message.complete()) break;  // nothing is missing but the end of the framing
@@ -230,10 +231,10 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
         const auto passed = got->empty() ? events.end(log, mine.where.rules.log_bytes_max)
                                          : events.feed(*got, log, mine.where.rules.log_bytes_max);
         if (!passed) co_return broken(passed.error(), std::move(made.request_id));
-        if (events.message.complete()) mine.clock.set_after(goodbye_ms);
+        if (events.message.complete()) mine.clock->set_after(goodbye_ms);
         if (got->empty()) break;
     }
-    mine.clock.set(net::timer::never);
+    mine.clock->set(net::timer::never);
     made.facts.content = events.content;
     if (events.message.complete()) {
         auto message = events.message.take();
@@ -254,7 +255,9 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
 
 // 6. The ending, from how the attempt went and what was asked of us.
 jobs::ending ending_of(const job_in_hand& mine, attempt_end&& how) {
-    jobs::ending made{.id = mine.id, .attempt = mine.attempt};
+    jobs::ending made;
+    made.id = mine.id;
+    made.attempt = mine.attempt;
     made.request_id = how.request_id;
     made.reason = how.facts.reason.empty() ? how.facts.type : how.facts.reason;
     if (mine.asked == stop::cancelled && !how.facts.complete) {
@@ -301,12 +304,12 @@ jobs::ending ending_of(const job_in_hand& mine, attempt_end&& how) {
 net::task<bool> write_ending(job_in_hand& mine, const jobs::ending& how) {
     for (;;) {
         const auto said = co_await answer_of<jobs::outcome>(
-            mine.where.reactor, mine.clock, [&](auto done) { mine.where.store.finish(how, std::move(done)); });
+            mine.where.reactor, *mine.clock, [&](auto done) { mine.where.store.finish(how, std::move(done)); });
         if (!said) co_return false;
         if (*said == jobs::outcome::done) co_return true;
         if (*said != jobs::outcome::unavailable || mine.asked == stop::lost) co_return false;
-        co_await pause(mine.clock, again_after_ms);
-        if (mine.clock.cancelled()) co_return false;
+        co_await pause(*mine.clock, again_after_ms);
+        if (mine.clock->cancelled()) co_return false;
     }
 }
 
@@ -315,8 +318,8 @@ net::task<attempt_end> carry_out(job_in_hand& mine, std::shared_ptr<log_writer> 
         if (auto found = co_await answer_in_log(mine)) co_return std::move(*found);
     }
     // 2. The owner as he is now: a key that was revoked since spends nothing.
-    auto who = co_await gateway::find_owner(mine.where.parts, mine.where.reactor, mine.clock, mine.job.about.who);
-    mine.clock.set(net::timer::never);
+    auto who = co_await gateway::find_owner(mine.where.parts, mine.where.reactor, *mine.clock, mine.job.about.who);
+    mine.clock->set(net::timer::never);
     if (!who) co_return broken(std::move(who.error()), {});
     co_return co_await make_attempt(mine, std::move(*who), *log);
 }
@@ -327,11 +330,18 @@ void job_in_hand::end(const std::shared_ptr<job_in_hand>& job, stop why) {
     job->where.reactor.post([job, why] {
         if (why <= job->asked) return;
         job->asked = why;
-        job->clock.cancel();
+        if (job->clock) job->clock->cancel();
     });
 }
 
 net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
+    net::timer clock(mine->where.reactor);
+    struct lent {  // the clock goes with this frame, whoever still knows the job
+        job_in_hand& to;
+        ~lent() { to.clock = nullptr; }
+    } const lending{*mine};
+    mine->clock = &clock;
+    if (mine->asked != stop::none) clock.cancel();
     const auto log = log_writer::make(mine->where, mine->id, mine->attempt, [weak = std::weak_ptr(mine)] {
         if (const auto still = weak.lock()) job_in_hand::end(still, stop::lost);
     });
@@ -341,9 +351,9 @@ net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
         mine->leave({"lost", {}, false});
         co_return;
     }
-    mine->clock.revive();  // whatever ended the attempt, its ending is to be written
-    mine->clock.set(net::timer::never);
-    auto rest = co_await log->close(mine->clock);
+    mine->clock->revive();  // whatever ended the attempt, its ending is to be written
+    mine->clock->set(net::timer::never);
+    auto rest = co_await log->close(*mine->clock);
     if (!rest) {
         log->give_up();
         mine->leave({mine->asked == stop::lost ? "lost" : "abandoned", {}, false});

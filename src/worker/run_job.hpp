@@ -1,6 +1,7 @@
 // One job in a worker's hands, from its claim to its ending in the store.
 //
-// Thread rule: a `job_in_hand` is made by any thread and then belongs to its lane's reactor; `end` may be called by any.
+// Thread rule: a `job_in_hand` may be made, held and dropped by any thread, and `end` called; the rest belongs to its
+// lane's reactor.
 #pragma once
 
 #include <functional>
@@ -32,8 +33,7 @@ class job_in_hand {
 public:
     // `over` is called once, on the reactor, when nothing more is done for the job.
     job_in_hand(lane& on, jobs::claimed what, std::function<void(const job_end&)> over)
-        : where(on), job(std::move(what)), id(job.about.id), attempt(job.about.attempt), clock(on.reactor),
-          over_(std::move(over)) {}
+        : where(on), job(std::move(what)), id(job.about.id), attempt(job.about.attempt), over_(std::move(over)) {}
     ~job_in_hand() {
         if (over_) over_({"abandoned", {}, false});
     }
@@ -45,8 +45,8 @@ public:
     jobs::claimed job;  // its bodies are given back as soon as they are not needed
     const std::string id;
     const std::uint32_t attempt;
-    net::timer clock;
     stop asked = stop::none;
+    net::timer* clock = nullptr;  // of the coroutine that works on it
 
     void leave(const job_end& how) { std::exchange(over_, nullptr)(how); }
 
