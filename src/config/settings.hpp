@@ -23,6 +23,7 @@
 #include "governance/jwt_options.hpp"
 #include "governance/options.hpp"
 #include "http/options.hpp"
+#include "jobs/options.hpp"
 #include "ledger/options.hpp"
 #include "queue/options.hpp"
 #include "telemetry/telemetry.hpp"
@@ -51,7 +52,8 @@ struct settings {
     ledger::options ledger;
     base::secret redis_url;  // REDIS_URL, empty: limits are per replica
     aws::options aws;
-    queue::options queue;     // its `aws` is the one above
+    queue::options queue;  // its `aws` is the one above
+    jobs::options jobs;
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
     std::vector<std::string> warnings;  // to be logged once logging runs

@@ -58,8 +58,12 @@ auto& journal(settings& all) {
 }
 
 template <auto Field>
-auto& jobs(settings& all) {
+auto& announce(settings& all) {
     return in<&settings::queue, Field>(all);
+}
+template <auto Field>
+auto& work(settings& all) {
+    return in<&settings::jobs, Field>(all);
 }
 template <auto Field>
 auto& amazon(settings& all) {
@@ -224,14 +228,34 @@ constexpr row all_rows[] = {
     {"CLAUDE_PROXY_JOURNAL_BYTES_MAX", size64{journal<&ledger::options::bytes_max>, 32 * mib, 16 * tib},
      "The journal's size at most; when it is full, requests are refused."},
 
+    // Durable jobs.
+    {"CLAUDE_PROXY_JOBS_CONCURRENCY", count32{work<&jobs::options::concurrency>, 1, 10'000},
+     "Jobs that one worker process runs at once."},
+    {"CLAUDE_PROXY_JOBS_ATTEMPTS_MAX", count32{work<&jobs::options::attempts_max>, 1, 100},
+     "Attempts that may break; then a job is dead. Waiting for limits, budgets or the upstream does not count."},
+    {"CLAUDE_PROXY_JOBS_BACKOFF_FIRST", duration{work<&jobs::options::backoff_first>, 1ms, 1h},
+     "Before the second attempt; doubled at each further one, with jitter."},
+    {"CLAUDE_PROXY_JOBS_BACKOFF_MAX", duration{work<&jobs::options::backoff_max>, 1ms, 24h},
+     "Longest time between two attempts."},
+    {"CLAUDE_PROXY_JOBS_LEASE", duration{work<&jobs::options::lease>, 500ms, 1h},
+     "A worker that says nothing for so long has lost its jobs to others."},
+    {"CLAUDE_PROXY_JOBS_HEARTBEAT_EVERY", duration{work<&jobs::options::heartbeat_every>, 50ms, 20min},
+     "How often a worker says that it is there: a third of the lease or less."},
+    {"CLAUDE_PROXY_JOBS_CANCEL_LOOK_EVERY", duration{work<&jobs::options::cancel_look_every>, 10ms, 1min},
+     "How often a worker looks whether its jobs are to be cancelled."},
+    {"CLAUDE_PROXY_JOBS_SWEEP_EVERY", duration{work<&jobs::options::sweep_every>, 50ms, 1h},
+     "How often lost leases, expired jobs and forgotten announcements are looked for."},
+    {"CLAUDE_PROXY_JOBS_ANNOUNCE_AGAIN", duration{work<&jobs::options::announce_again>, 1s, 24h},
+     "A queued job that nobody has claimed is announced again after so long."},
+
     // The queue, and Amazon's services under the names that Amazon's own tools use.
-    {"QUEUE_URL", text{jobs<&queue::options::url>},
+    {"QUEUE_URL", text{announce<&queue::options::url>},
      "Where jobs are announced: `embedded` (in this process), or the URL or name of an SQS queue."},
-    {"CLAUDE_PROXY_QUEUE_HIDDEN_FOR", duration{jobs<&queue::options::hidden_for>, 1s, 12h},
+    {"CLAUDE_PROXY_QUEUE_HIDDEN_FOR", duration{announce<&queue::options::hidden_for>, 1s, 12h},
      "A message whose receiver died comes again after so long."},
-    {"CLAUDE_PROXY_QUEUE_RECEIVES_MAX", count32{jobs<&queue::options::receives_max>, 1, 1'000},
+    {"CLAUDE_PROXY_QUEUE_RECEIVES_MAX", count32{announce<&queue::options::receives_max>, 1, 1'000},
      "After so many receives a message goes to the dead-letter queue."},
-    {"CLAUDE_PROXY_QUEUE_MAX", count64{jobs<&queue::options::queue_max>, 16, 10'000'000},
+    {"CLAUDE_PROXY_QUEUE_MAX", count64{announce<&queue::options::queue_max>, 16, 10'000'000},
      "Messages of the embedded queue; more are announced later."},
     {"AWS_REGION", text{amazon<&aws::options::region>}, "Region of the queue and the secrets, when no URL names it."},
     {"AWS_DEFAULT_REGION", text{amazon<&aws::options::default_region>}, "The same, when AWS_REGION is not set."},

@@ -22,14 +22,13 @@ namespace {
 using base::errc;
 using way = jobs::ending::way;
 
-constexpr std::size_t replay_bytes = 4u << 20;           // of an earlier attempt's log, read at a time
-constexpr std::size_t error_bytes_max = 256 * 1024;      // of an answer that is not a stream
-constexpr std::int64_t again_after_ms = 500;             // what the store could not take
-constexpr std::int64_t goodbye_ms = 5'000;               // from message_stop to the end of the answer
+constexpr std::size_t replay_bytes = 4u << 20;       // of an earlier attempt's log, read at a time
+constexpr std::size_t error_bytes_max = 256 * 1024;  // of an answer that is not a stream
+constexpr std::int64_t again_after_ms = 500;         // what the store could not take
+constexpr std::int64_t goodbye_ms = 5'000;           // from message_stop to the end of the answer
 
 std::int64_t wall_clock_ms() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
         .count();
 }
 
@@ -74,10 +73,9 @@ net::task<std::optional<attempt_end>> answer_in_log(job_in_hand& mine) {
             std::vector<jobs::store::log_news> logs;
         };
         auto got = co_await answer_of<read_news>(mine.where.reactor, *mine.clock, [&](auto done) {
-            mine.where.store.read_logs({{mine.id, after}}, replay_bytes,
-                                       [done](jobs::outcome how, std::vector<jobs::store::log_news> logs) {
-                                           done({how, std::move(logs)});
-                                       });
+            mine.where.store.read_logs(
+                {{mine.id, after}}, replay_bytes,
+                [done](jobs::outcome how, std::vector<jobs::store::log_news> logs) { done({how, std::move(logs)}); });
         });
         if (!got) co_return broken({errc::shutting_down}, {});
         if (got->how == jobs::outcome::unavailable) {
@@ -196,8 +194,7 @@ private:
 };
 
 // 3. to 5. The request goes out as a stream, whatever the owner asked for; its events go into the log as they come.
-net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const governance::caller> who,
-                                    log_writer& log) {
+net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const governance::caller> who, log_writer& log) {
     auto body = anthropic::streaming_body(mine.job.request);
     if (!body) co_return broken(std::move(body.error()), {});
     mine.job.request = std::string();
@@ -248,8 +245,8 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
     made.facts.type = said.type;
     made.facts.reason = said.reason;
     if (!made.error_json.empty()) co_return made;
-    auto why = events.message.failure().value_or(
-        base::error{errc::upstream_cut, "The answer ended before message_stop."});
+    auto why =
+        events.message.failure().value_or(base::error{errc::upstream_cut, "The answer ended before message_stop."});
     co_return broken(std::move(why), std::move(made.request_id));
 }
 
@@ -260,12 +257,12 @@ jobs::ending ending_of(const job_in_hand& mine, attempt_end&& how) {
     made.attempt = mine.attempt;
     made.request_id = how.request_id;
     made.reason = how.facts.reason.empty() ? how.facts.type : how.facts.reason;
-    if (mine.asked == stop::cancelled && !how.facts.complete) {
+    if (mine.asked == interruption::cancelled && !how.facts.complete) {
         made.how = way::cancelled;
         made.reason = "cancelled";
         return made;
     }
-    if (mine.asked == stop::handed_back && !how.facts.complete) {
+    if (mine.asked == interruption::handed_back && !how.facts.complete) {
         made.how = way::handed_back;
         made.reason = base::facts_of(errc::shutting_down).reason;
         return made;
@@ -307,7 +304,7 @@ net::task<bool> write_ending(job_in_hand& mine, const jobs::ending& how) {
             mine.where.reactor, *mine.clock, [&](auto done) { mine.where.store.finish(how, std::move(done)); });
         if (!said) co_return false;
         if (*said == jobs::outcome::done) co_return true;
-        if (*said != jobs::outcome::unavailable || mine.asked == stop::lost) co_return false;
+        if (*said != jobs::outcome::unavailable || mine.asked == interruption::lost) co_return false;
         co_await pause(*mine.clock, again_after_ms);
         if (mine.clock->cancelled()) co_return false;
     }
@@ -321,12 +318,13 @@ net::task<attempt_end> carry_out(job_in_hand& mine, std::shared_ptr<log_writer> 
     auto who = co_await gateway::find_owner(mine.where.parts, mine.where.reactor, *mine.clock, mine.job.about.who);
     mine.clock->set(net::timer::never);
     if (!who) co_return broken(std::move(who.error()), {});
+    if (mine.asked != interruption::none) co_return broken({errc::shutting_down}, {});
     co_return co_await make_attempt(mine, std::move(*who), *log);
 }
 
 }  // namespace
 
-void job_in_hand::end(const std::shared_ptr<job_in_hand>& job, stop why) {
+void job_in_hand::end(const std::shared_ptr<job_in_hand>& job, interruption why) {
     job->where.reactor.post([job, why] {
         if (why <= job->asked) return;
         job->asked = why;
@@ -341,12 +339,12 @@ net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
         ~lent() { to.clock = nullptr; }
     } const lending{*mine};
     mine->clock = &clock;
-    if (mine->asked != stop::none) clock.cancel();
+    if (mine->asked != interruption::none) clock.cancel();
     const auto log = log_writer::make(mine->where, mine->id, mine->attempt, [weak = std::weak_ptr(mine)] {
-        if (const auto still = weak.lock()) job_in_hand::end(still, stop::lost);
+        if (const auto still = weak.lock()) job_in_hand::end(still, interruption::lost);
     });
     auto how = co_await carry_out(*mine, log);
-    if (mine->asked == stop::lost) {
+    if (mine->asked == interruption::lost) {
         log->give_up();
         mine->leave({"lost", {}, false});
         co_return;
@@ -356,7 +354,7 @@ net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
     auto rest = co_await log->close(*mine->clock);
     if (!rest) {
         log->give_up();
-        mine->leave({mine->asked == stop::lost ? "lost" : "abandoned", {}, false});
+        mine->leave({mine->asked == interruption::lost ? "lost" : "abandoned", {}, false});
         co_return;
     }
     jobs::ending ending = ending_of(*mine, std::move(how));

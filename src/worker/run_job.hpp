@@ -15,7 +15,7 @@
 namespace worker {
 
 // Why somebody else ends the work on a job.
-enum class stop : std::uint8_t {
+enum class interruption : std::uint8_t {
     none,
     cancelled,    // its owner asked for it: the ending is written
     handed_back,  // this process ends: it goes back into the queue
@@ -39,16 +39,19 @@ public:
     }
 
     // Ends the wait under way. The last reason that leaves less to do counts: none < cancelled < handed_back < lost.
-    static void end(const std::shared_ptr<job_in_hand>& job, stop why);
+    static void end(const std::shared_ptr<job_in_hand>& job, interruption why);
 
     lane& where;
     jobs::claimed job;  // its bodies are given back as soon as they are not needed
     const std::string id;
     const std::uint32_t attempt;
-    stop asked = stop::none;
+    interruption asked = interruption::none;
     net::timer* clock = nullptr;  // of the coroutine that works on it
 
-    void leave(const job_end& how) { std::exchange(over_, nullptr)(how); }
+    void leave(const job_end& how) {
+        if (auto over = std::exchange(over_, nullptr)) over(how);
+    }
+    void forget() { over_ = nullptr; }  // when nobody works on it any more and whoever listened goes
 
 private:
     std::function<void(const job_end&)> over_;
