@@ -50,6 +50,20 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "There is no such thing.";
         case conflict:
             return "The name is taken.";
+        case job_not_found:
+            return "There is no such job.";
+        case job_not_finished:
+            return "The job has not ended yet.";
+        case job_conflict:
+            return "The job's state does not allow that.";
+        case job_failed:
+            return "The job has failed.";
+        case job_cancelled:
+            return "The job was cancelled.";
+        case job_expired:
+            return "The job was not started before it expired.";
+        case jobs_full:
+            return "The team has as many queued and running jobs as it may.";
         case requests_per_minute:
             return "The limit of requests per minute is reached.";
         case input_tokens_per_minute:
@@ -70,6 +84,10 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The gateway has not been able to look at its keys for too long; try again shortly.";
         case database_unavailable:
             return "The gateway's database cannot be reached; try again shortly.";
+        case jobs_unavailable:
+            return "Jobs cannot be stored or read at the moment; try again shortly.";
+        case too_many_followers:
+            return "The gateway has as many followers of jobs as it may; try again shortly.";
         case route_unknown:
             return "There is nothing at this path.";
         case method_not_allowed:

@@ -10,6 +10,7 @@
 
 #include "admin/front.hpp"
 #include "app/enforcement.hpp"
+#include "app/job_parts.hpp"
 #include "app/stores.hpp"
 #include "app/worker_parts.hpp"
 #include "gateway/front.hpp"
@@ -26,8 +27,8 @@ struct reactor_thread {
     reactor_thread(const config::settings& settings, const upstream::origin& origin, net::resolver& names,
                    SSL_CTX* upstream_tls, SSL_CTX* listener_tls, stores& kept, enforcement& rules,
                    gateway::model_list_cache& models, gateway::answer_book& answers,
-                   gateway::count_tokens_limit& counting, upstream::quota* quota, http::server_load& load,
-                   telemetry::hub& hub)
+                   gateway::count_tokens_limit& counting, upstream::quota* quota, gateway::job_desk& jobs,
+                   http::server_load& load, telemetry::hub& hub)
         : upstream(reactor, settings.upstream, origin, names, upstream_tls),
           who{.rules = settings.governance,
               .directory = kept.keeper().current(),
@@ -38,7 +39,7 @@ struct reactor_thread {
               .jwt = kept.jwt(),
               .tokens = governance::token_verifier(kept.jwt())},
           parts{settings.gateway, who,     rules.add_lane(), upstream, hub.add_lane(), hub,
-                models,           answers, counting,         quota},
+                models,           answers, counting,         quota,    &jobs},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
         reactor.on_failure = [&hub](std::exception_ptr failure) {
@@ -186,8 +187,8 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     enforcement rules(settings, hub);
     stores kept(settings, rules, hub);
     rules.start();
-    auto job_store = std::make_unique<jobs::store>(settings.database, settings.jobs, std::string(rules.replica()));
-    worker_parts work(settings, *job_store, as.works, hub);
+    job_parts jobs(settings, rules.replica(), hub);
+    worker_parts work(settings, jobs, as.works, hub);
     http::server_load load;
     http::server_load admin_load;
 
@@ -196,7 +197,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     for (unsigned i = 0; i < count; ++i) {
         threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(),
                                                            listener_tls.get(), kept, rules, models, answers, counting,
-                                                           work.quota(), load, hub));
+                                                           work.quota(), jobs.desk(), load, hub));
     }
     // The keepers' threads run from here on. New snapshots reach the reactors as work of theirs.
     const auto on_all_reactors = [&threads](const auto& change) {
@@ -211,6 +212,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
                         on_all_reactors([made](reactor_thread& each) { each.who.tokens.use(made); });
                     }});
     for (const auto& thread : threads) thread->who.issuer = kept.issuer();
+    jobs.start();
     admin::front admin_requests(kept.admin_services(settings, hub, load));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
@@ -221,6 +223,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     add_gauges(hub, load, threads);
     rules.add_metrics(hub);
     work.add_metrics(hub);
+    jobs.add_metrics(hub);
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {
@@ -252,8 +255,8 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
     work.stop();
-    job_store.reset();  // its answers are posted to the reactors
-    hub.scrape();  // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
+    jobs.finish();  // it posts to the reactors too, and decides what becomes of held money
+    hub.scrape();   // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
     rules.finish();
     hub.log(level::info, "stopped");
     return 0;

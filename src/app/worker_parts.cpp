@@ -24,15 +24,15 @@ http::server_options inside(http::server_options outside) {
 
 }  // namespace
 
-worker_parts::worker_parts(const config::settings& settings, jobs::store& store, bool works, telemetry::hub& hub)
-    : settings_(settings), store_(store), hub_(hub), inside_(inside(settings.server)) {
+worker_parts::worker_parts(const config::settings& settings, job_parts& jobs, bool works, telemetry::hub& hub)
+    : settings_(settings), store_(jobs.store()), hub_(hub), inside_(inside(settings.server)) {
     queue_ = queue::open(settings.queue);
     const bool heard = works || settings.queue.url != embedded;
     announcer_ = std::make_unique<worker::announcer>(
-        store, *queue_,
+        store_, *queue_,
         worker::announcer::options{.rules = settings.jobs, .hidden_for = hidden_for(settings), .sends = heard}, hub);
     if (works) {
-        pool_ = std::make_unique<worker::pool>(worker::pool::parts{.store = store,
+        pool_ = std::make_unique<worker::pool>(worker::pool::parts{.store = store_,
                                                                    .queue = *queue_,
                                                                    .courier = *announcer_,
                                                                    .rules = settings.jobs,
@@ -40,7 +40,9 @@ worker_parts::worker_parts(const config::settings& settings, jobs::store& store,
                                                                    .quota = quota_,
                                                                    .log = hub});
     }
-    store.on_change([this](const jobs::change& news) { on_change(news); });
+    jobs.on_change([this](jobs::change::what kind, const std::string& job_id, job_parts::origin where) {
+        on_change(kind, job_id, where);
+    });
     if (!heard) {
         hub.log(level::info, "jobs_wait",
                 {{"what", "this process carries no jobs out"},
@@ -50,13 +52,14 @@ worker_parts::worker_parts(const config::settings& settings, jobs::store& store,
 
 worker_parts::~worker_parts() { stop(); }
 
-void worker_parts::on_change(const jobs::change& news) {
+void worker_parts::on_change(jobs::change::what kind, const std::string& job_id, job_parts::origin where) {
     using what = jobs::change::what;
-    if (news.kind == what::submitted) {
-        announcer_->announce(news.id);
+    // Of a job that came in elsewhere the queue tells one worker; all of them need not look.
+    if (kind == what::submitted && where == job_parts::origin::this_replica) {
+        announcer_->announce(job_id);
         if (pool_) pool_->look();  // nobody is nearer
-    } else if (news.kind == what::cancel_asked && pool_) {
-        pool_->cancel(news.id);
+    } else if (kind == what::cancel_asked && pool_) {
+        pool_->cancel(job_id);
     }
 }
 

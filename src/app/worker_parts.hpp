@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "app/job_parts.hpp"
 #include "config/settings.hpp"
 #include "gateway/exchange.hpp"
 #include "jobs/store.hpp"
@@ -17,8 +18,8 @@ namespace app {
 
 class worker_parts {
 public:
-    // Listens to the store's changes: before its first call. Throws queue::failure for a QUEUE_URL that means nothing.
-    worker_parts(const config::settings& settings, jobs::store& store, bool works, telemetry::hub& hub);
+    // Before `jobs` are started: listens to their changes. Throws queue::failure for a QUEUE_URL that means nothing.
+    worker_parts(const config::settings& settings, job_parts& jobs, bool works, telemetry::hub& hub);
     ~worker_parts();
     worker_parts(const worker_parts&) = delete;
     worker_parts& operator=(const worker_parts&) = delete;
@@ -40,7 +41,7 @@ public:
     void stop();        // after the reactors
 
 private:
-    void on_change(const jobs::change& news);
+    void on_change(jobs::change::what kind, const std::string& job_id, job_parts::origin where);
 
     const config::settings& settings_;
     jobs::store& store_;

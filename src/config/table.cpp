@@ -229,6 +229,18 @@ constexpr row all_rows[] = {
      "The journal's size at most; when it is full, requests are refused."},
 
     // Durable jobs.
+    {"CLAUDE_PROXY_JOBS_REQUEST_BYTES_MAX", size64{work<&jobs::options::request_bytes_max>, kib, gib},
+     "The Messages body of a job, held whole; more: 413."},
+    {"CLAUDE_PROXY_JOBS_OPEN_PER_TEAM_MAX", count32{work<&jobs::options::open_per_team_max>, 1, 100'000'000},
+     "Queued and running jobs of a team; more submits get 429."},
+    {"CLAUDE_PROXY_JOBS_POLL_EVERY", duration{work<&jobs::options::poll_every>, 10ms, 1min},
+     "How often changes of followed jobs are looked for in the database; with Redis an eighth as often."},
+    {"CLAUDE_PROXY_JOBS_FOLLOWERS_MAX", count32{work<&jobs::options::followers_max>, 1, 10'000'000},
+     "Open event streams and waits for jobs of the whole process; more get 529."},
+    {"CLAUDE_PROXY_JOBS_TAIL_BYTES_MAX", size64{work<&jobs::options::tail_bytes_max>, 0, tib},
+     "Newest events of followed jobs kept in memory; older ones are read from the database."},
+    {"CLAUDE_PROXY_JOBS_WRITE_PATIENCE", duration{work<&jobs::options::write_patience>, 100ms, 10min},
+     "A submit waits so long for a database that is away; then 529."},
     {"CLAUDE_PROXY_JOBS_CONCURRENCY", count32{work<&jobs::options::concurrency>, 1, 10'000},
      "Jobs that one worker process runs at once."},
     {"CLAUDE_PROXY_JOBS_ATTEMPTS_MAX", count32{work<&jobs::options::attempts_max>, 1, 100},

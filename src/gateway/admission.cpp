@@ -106,9 +106,9 @@ base::error limit_refusal_of(exchange& x, const governance::refused_begin& refus
     return why;
 }
 
-net::task<base::result<void>> hold(exchange& x, service& s, admission& into) {
+net::task<base::result<void>> hold(exchange& x, service& s, const pricing::bound& bound,
+                                   governance::budget_claim& claim) {
     net::signal decided(x.client.reactor());
-    governance::budget_claim& claim = into.budgets;
     const std::int64_t began = began_at_ms(x);
     const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
     const auto wake = decided.notifier();
@@ -126,9 +126,50 @@ net::task<base::result<void>> hold(exchange& x, service& s, admission& into) {
         if (why == net::wake::timeout) break;
     }
     if (outcome == verdict::held) co_return base::result<void>();
-    auto why = refusal_of(x, *claim.refused_by(), into.bound, outcome, s.who.money.database_reachable());
+    auto why = refusal_of(x, *claim.refused_by(), bound, outcome, s.who.money.database_reachable());
     claim.give_up(now());
     co_return std::unexpected(std::move(why));
+}
+
+using limiters = std::vector<governance::limiter*>;
+
+limiters limits_on(const governance::caller& caller, std::string_view model) {
+    limiters found;
+    for (const auto& each : caller.limits) {
+        if (each.live && (each.model_class.empty() || governance::matches_pattern(each.model_class, model)))
+            found.push_back(each.live.get());
+    }
+    return found;
+}
+
+using refusal = std::optional<governance::refused_begin>;
+
+// The shared state has to be asked: waits for its answer and begins again, until somebody decides. Errors: client_left,
+// shutting_down.
+template <class Begin>
+net::task<base::result<void>> ask_shared(exchange& x, const Begin& begin, refusal& refused) {
+    const std::int64_t deadline = x.client.reactor().now_ms() + governance::pending_max.count();
+    while (refused && refused->why.pending) {
+        net::signal answered(x.client.reactor());
+        if (refused->by->when_answered(refused->why.ticket, answered.notifier())) {
+            x.client.timer().set(deadline);
+            const net::wake why = co_await answered.wait(x.client.timer(), &x.client.stream());
+            if (why == net::wake::hangup) co_return fail(errc::client_left);
+            if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");
+        }
+        const bool enough = x.client.reactor().now_ms() >= deadline;
+        refused = begin(net::monotonic_us(), enough ? governance::when_unsure::decide : governance::when_unsure::ask);
+    }
+    co_return base::result<void>();
+}
+
+// What the caller is told of its limits, whether it passed or not.
+base::result<void> outcome_of(exchange& x, const limiters& limits, std::string_view model, const refusal& refused,
+                              std::int64_t began_us) {
+    governance::append_rate_limit_headers(x.limit_headers, limits, refused ? net::monotonic_us() : began_us,
+                                          began_at_ms(x));
+    if (refused) return std::unexpected(limit_refusal_of(x, *refused, model));
+    return {};
 }
 
 }  // namespace
@@ -166,30 +207,16 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
 
     // Rate limits: all that apply, or none.
     into.input_estimate_ = static_cast<std::int64_t>(body.size()) / bytes_per_token_estimate;
-    std::vector<governance::limiter*> limits;
-    for (const auto& each : caller.limits) {
-        if (each.live && (each.model_class.empty() || governance::matches_pattern(each.model_class, view.model)))
-            limits.push_back(each.live.get());
-    }
-    if (!limits.empty()) {
+    if (auto limits = limits_on(caller, view.model); !limits.empty()) {
+        const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
+            return governance::begin_all(limits, into.input_estimate_, now_us, unsure);
+        };
         const std::int64_t now_us = x.client.reactor().now_us();
-        auto refused = governance::begin_all(limits, into.input_estimate_, now_us);
-        const std::int64_t deadline = x.client.reactor().now_ms() + governance::pending_max.count();
-        while (refused && refused->why.pending) {
-            net::signal answered(x.client.reactor());
-            if (refused->by->when_answered(refused->why.ticket, answered.notifier())) {
-                x.client.timer().set(deadline);
-                const net::wake why = co_await answered.wait(x.client.timer(), &x.client.stream());
-                if (why == net::wake::hangup) co_return fail(errc::client_left);
-                if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");
-            }
-            const bool enough = x.client.reactor().now_ms() >= deadline;
-            refused = governance::begin_all(limits, into.input_estimate_, net::monotonic_us(),
-                                            enough ? governance::when_unsure::decide : governance::when_unsure::ask);
+        refusal refused = begin(now_us, governance::when_unsure::ask);
+        if (refused && refused->why.pending) {
+            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
         }
-        governance::append_rate_limit_headers(x.limit_headers, limits, refused ? net::monotonic_us() : now_us,
-                                              began_at_ms(x));
-        if (refused) co_return std::unexpected(limit_refusal_of(x, *refused, view.model));
+        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
         into.limits_ = std::move(limits);
     }
 
@@ -199,9 +226,33 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
     if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
-    auto held = co_await hold(x, s, into);
+    auto held = co_await hold(x, s, into.bound, into.budgets);
     if (!held) into.input_used = 0;  // nothing will be sent: the estimate goes back
     co_return held;
+}
+
+net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic::request_view& view,
+                                        std::string_view body, bool batch, job_admission& into) {
+    const governance::caller& caller = *x.caller;
+    if (!caller.may_use_model(view.model)) co_return std::unexpected(model_refusal(view.model));
+    if (const auto limits = limits_on(caller, view.model); !limits.empty()) {
+        const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
+            return governance::count_request(limits, now_us, unsure);
+        };
+        const std::int64_t now_us = x.client.reactor().now_us();
+        refusal refused = begin(now_us, governance::when_unsure::ask);
+        if (refused && refused->why.pending) {
+            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
+        }
+        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
+    }
+    pricing::request_facts facts = facts_of(view, body, began_at_ms(x));
+    facts.batch = batch;
+    into.bound = s.who.prices.bound_of(view.model, facts);
+    if (caller.budgets.empty()) co_return base::result<void>();
+    into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
+    if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
+    co_return co_await hold(x, s, into.bound, into.budgets);
 }
 
 }  // namespace gateway

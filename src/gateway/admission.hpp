@@ -45,4 +45,15 @@ base::error model_refusal(std::string_view model);
 net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view, std::string_view body,
                                     admission& into);
 
+// What a job may be submitted with: its bound is held until the store has it.
+struct job_admission {
+    pricing::bound bound;
+    governance::budget_claim budgets;
+};
+
+// A request that will be carried out later, when it is admitted once more: counts as one request now, and its bound (of
+// a batch: at half the price) is held on the budgets. Waits and refuses as `admit`.
+net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic::request_view& view,
+                                        std::string_view body, bool batch, job_admission& into);
+
 }  // namespace gateway

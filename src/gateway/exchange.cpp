@@ -10,7 +10,9 @@
 
 namespace gateway {
 
-std::string new_request_id() {
+std::string new_request_id() { return new_id("req_cp_"); }
+
+std::string new_id(std::string_view prefix) {
     // Not a secret, only unique: a seeded generator per thread, read by the byte.
     constexpr std::string_view alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz0123456789";
     thread_local std::array<std::uint64_t, 2> state = [] {
@@ -19,7 +21,6 @@ std::string new_request_id() {
             seed = {static_cast<std::uint64_t>(net::monotonic_us()), 1};
         return seed;
     }();
-    constexpr std::string_view prefix = "req_cp_";
     constexpr std::size_t random_characters = 24;
     std::string id(prefix.size() + random_characters, '\0');
     char* out = std::ranges::copy(prefix, id.data()).out;
@@ -70,11 +71,12 @@ net::task<void> answer(exchange& x, int status, std::string_view extra_headers, 
     const bool keep = x.client.will_keep_alive();
     if (!keep) x.client.close_after_this();
     std::string text = fmt::format(
-        "HTTP/1.1 {} {}\r\n{}content-length: {}\r\ncache-control: no-store\r\nrequest-id: "
+        "HTTP/1.1 {} {}\r\n{}{}cache-control: no-store\r\nrequest-id: "
         "{}\r\nx-claude-proxy-request-id: {}\r\n{}{}\r\n",
         status, http::reason_of(status),
-        content_type.empty() ? std::string() : fmt::format("content-type: {}\r\n", content_type), body.size(),
-        x.record.request_id, x.record.request_id, extra_headers, keep ? "" : "connection: close\r\n");
+        content_type.empty() ? std::string() : fmt::format("content-type: {}\r\n", content_type),
+        status == 204 ? std::string() : fmt::format("content-length: {}\r\n", body.size()), x.record.request_id,
+        x.record.request_id, extra_headers, keep ? "" : "connection: close\r\n");
     const std::size_t head_bytes = text.size();
     if (!x.head_method) text.append(body);
     x.answered = true;

@@ -20,6 +20,7 @@
 namespace gateway {
 
 class model_list_cache;
+struct job_desk;
 
 // What one reactor's endpoints share. Built by app; everything referenced outlives every request.
 struct service {
@@ -33,6 +34,7 @@ struct service {
     answer_book& answers;
     count_tokens_limit& counting;
     upstream::quota* quota = nullptr;  // hears of the upstream's limits; null: nobody asks for them
+    job_desk* jobs = nullptr;          // set before the first request
 };
 
 // The state of one request from its head to its log line; filled by the phases.
@@ -77,5 +79,6 @@ net::task<void> answer(exchange& x, int status, std::string_view extra_headers, 
 
 // 24 random characters behind "req_cp_".
 std::string new_request_id();
+std::string new_id(std::string_view prefix);
 
 }  // namespace gateway

@@ -7,6 +7,7 @@
 #include "gateway/accounting.hpp"
 #include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
+#include "gateway/job_submit.hpp"
 #include "gateway/replay.hpp"
 
 namespace gateway {
@@ -141,6 +142,10 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
 }  // namespace
 
 net::task<void> messages(exchange& x, service& s, const http::request_head& head) {
+    if (prefers_async(head)) {
+        co_await submit_message(x, s, head);
+        co_return;
+    }
     co_await governed(x, s, head, {.metered = true});
 }
 

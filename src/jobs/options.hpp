@@ -31,6 +31,13 @@ struct options {
     seconds retention{7 * 86'400};              // final jobs are kept so long
     seconds expires_in_default{86'400};
     std::uint32_t threads = 2;  // connections for reads
+
+    // Followers of logs on one replica (tail.hpp).
+    std::uint32_t followers_max = 100'000;            // open event streams and waits; more are refused
+    std::uint64_t tail_job_bytes_max = 256ull << 10;  // newest pieces kept of one followed job
+    std::uint64_t tail_bytes_max = 64ull << 20;       // and of all together
+    seconds wait_max{60};                             // longest ?wait= of a request
+    bool plain_http_webhooks = false;                 // also http: URLs
 };
 
 }  // namespace jobs

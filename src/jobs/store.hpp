@@ -112,6 +112,7 @@ public:
     struct log_news {
         std::string id;
         status state = status::queued;
+        std::uint64_t events = 0;  // id of the last event when this was read: beyond the pieces, if bytes_max cut them
         std::vector<log_piece> pieces;
     };
     void read_logs(std::vector<log_wish> wishes, std::size_t bytes_max,
