@@ -35,6 +35,9 @@ fate fate_of_ours(base::errc kind) {
         case database_unavailable:
         case too_many_connections:
         case in_flight_bytes_exhausted:
+        case jobs_full:
+        case jobs_unavailable:
+        case too_many_followers:
         case upstream_unresolved:  // nothing was sent: the upstream is away, as with a 529
         case upstream_connect_failed:
         case upstream_connect_timeout:
@@ -52,6 +55,7 @@ fate fate_of_ours(base::errc kind) {
         case upstream_protocol_error:
         case upstream_error_event:
         case upstream_unavailable:
+        case job_failed:
             return fate::retry;
         case bad_framing:
         case head_too_large:
@@ -72,6 +76,11 @@ fate fate_of_ours(base::errc kind) {
         case conflict:
         case route_unknown:
         case method_not_allowed:
+        case job_not_found:
+        case job_not_finished:
+        case job_conflict:
+        case job_cancelled:
+        case job_expired:
             return fate::failed;
     }
     return fate::retry;
