@@ -109,9 +109,23 @@ jobs::summary as_submitted(const jobs::submission& job) {
     return about;
 }
 
-std::int64_t clock_ms() {
+std::int64_t clock_us() {
     using namespace std::chrono;
-    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+    return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
+}
+std::int64_t clock_ms() { return clock_us() / 1'000; }
+
+// "job_" and 24 digits and lower-case letters, in whose order any database sorts: 11 of the time, 13 random. So jobs of
+// the same millisecond are listed in the order in which they came, and new rows are neighbours in the index.
+std::string new_job_id(std::int64_t at_us) {
+    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
+    constexpr std::size_t time_digits = 11, random_digits = 13;
+    std::string time(time_digits, '0');
+    for (auto digit = time.rbegin(); digit != time.rend(); ++digit, at_us /= 36) *digit = digits[at_us % 36];
+    std::string random = new_id("").substr(0, random_digits);
+    for (char& c : random)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return "job_" + time + random;
 }
 
 base::error refusal_of(const jobs::store::submitted& got, const jobs::options& rules) {
@@ -141,11 +155,12 @@ net::task<base::result<void>> submit(exchange& x, service& s, jobs::submission j
     auto may = co_await admit_job(x, s, *view, job.request, job.where == jobs::lane::batch, admitted);
     if (!may) co_return may;
 
-    job.id = new_id("job_");
+    const std::int64_t at_us = clock_us();
+    job.id = new_job_id(at_us);
     job.who = {x.caller->team_id, x.caller->key_id, x.caller->subject};
     job.model = view->model;
     job.digest = digest_of_submission(job, asked);
-    job.created_at = clock_ms();
+    job.created_at = at_us / 1'000;
     job.expires_at = job.created_at + std::chrono::milliseconds(asked.expires_in).count();
     job.attempts_max = desk.rules.attempts_max;
     // The money's fate is decided by the store, also when nobody waits for the answer any more.

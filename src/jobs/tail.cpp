@@ -125,14 +125,17 @@ void tail::state::hurry(const std::string& id) {
     changed.notify_one();
 }
 
-// What a look found. It may be older than what has come in process in the meantime.
+// What a look found. It may be older than what has come in process in the meantime, and cut by its limits: a state
+// counts with the last piece that belongs to it.
 void tail::state::learn(followed& job, store::log_news& news, seats& awake) {
+    const std::uint64_t last = news.pieces.empty() ? 0 : news.pieces.back().last_id;
     for (auto& piece : news.pieces) {
         if (piece.first_id != job.end + 1) continue;
         append(job, std::make_shared<const log_piece>(std::move(piece)));
     }
-    if (job.end < news.events) hurried.insert(job.id);  // there was more than fits into one look
-    if (job.end == news.events) job.state = news.state;
+    const bool cut = is_final(news.state) && last < news.events;
+    if (cut) hurried.insert(job.id);
+    if (!cut && last == job.end) job.state = news.state;
     gather(job, awake);
 }
 
