@@ -1,4 +1,4 @@
-"""Webhooks by the real binary: over TLS, never to an address that is not allowed, and in the hands of administrators."""
+"""Webhooks by the real binary: over TLS, never to an address that is not allowed, and in administrators' hands."""
 
 import contextlib
 import json
@@ -45,9 +45,7 @@ def sender(shared_upstream, authority):
 @pytest.fixture(scope="module")
 def strict(shared_upstream):
     """A gateway that may reach public addresses only. http is allowed, so that nothing but the address is wrong."""
-    # Settings of other programs that would lead around the check must not count.
-    proxies = {"WEBHOOK_ALLOW_HTTP": "yes", "WEBHOOK_RETRIES": RETRIES}
-    with Gateway(shared_upstream.url, **proxies) as gateway:
+    with Gateway(shared_upstream.url, WEBHOOK_ALLOW_HTTP="yes", WEBHOOK_RETRIES=RETRIES) as gateway:
         yield gateway
 
 
@@ -103,10 +101,10 @@ def test_a_redirect_is_not_followed(sender, receiver):
     assert not inside.connections
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]"],
-)
+SPELLINGS = ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "[::1]"]
+
+
+@pytest.mark.parametrize("host", [*SPELLINGS, "[::ffff:127.0.0.1]"])
 def test_no_spelling_of_this_machine_is_reached(strict, receiver, host):
     told = wait_tries(Admin(strict), add_delivery(strict, f"http://{host}:{receiver.port}/"), 1)
     assert told["last_status"] is None
@@ -263,9 +261,9 @@ def test_the_log_of_deliveries_is_listed_and_replayed(sender, receiver):
         wait_state(admin, each, "delivered")
     for body in ({}, {"team": "replaying"}, {"state": "given_up"}, {"job": "job_1", "state": "lost"}):
         assert admin.post("webhooks/replay", body).status == 400, body
-    assert admin.post("webhooks/replay", {"id": "msg_none"}).status == 404
+    assert admin.post("webhooks/replay", {"id": "evt_none"}).status == 404
     assert admin.post("webhooks/replay", {"team": "nobody", "state": "given_up"}).status == 404
-    assert admin.get("webhooks/msg_none").status == 404
+    assert admin.get("webhooks/evt_none").status == 404
     entries = [e for e in admin.ok("GET", "audit?limit=1000")["data"] if e["action"] == "webhook.replay"]
     assert entries[-1]["details"] == {"job": "", "team": team, "state": "given_up", "count": 4}
 
@@ -289,7 +287,7 @@ def test_the_command_line_shows_secrets_and_deliveries_and_replays(sender, recei
     assert run("jobs", "webhooks", "replay", "--job", "job_cli", "--json").json == {"replayed": 1}
     receiver.wait_calls(3)
     assert run("jobs", "webhooks", "replay").code == 2
-    assert run("jobs", "webhooks", "replay", "msg_none").code == 1
+    assert run("jobs", "webhooks", "replay", "evt_none").code == 1
 
     run("teams", "create", "of-the-cli")
     first = run("teams", "webhook-secret", "of-the-cli", "--json").json

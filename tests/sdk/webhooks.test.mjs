@@ -80,23 +80,23 @@ describe('webhooks', { timeout: 60_000 * time_scale }, () => {
 
   test('are verified by the official library, before and after a rotation', async () => {
     const first = await secret(false);
-    const message = await delivered('msg_first');
+    const message = await delivered('evt_first');
     assert.deepEqual(new Webhook(first).verify(message.body, message.headers), JSON.parse(body));
-    assert.equal(message.headers['webhook-id'], 'msg_first');
+    assert.equal(message.headers['webhook-id'], 'evt_first');
 
     const second = await secret(true);
     assert.notEqual(second, first);
-    const rotated = await delivered('msg_second');
+    const rotated = await delivered('evt_second');
     for (const each of [first, second]) {
       assert.deepEqual(new Webhook(each).verify(rotated.body, rotated.headers), JSON.parse(body));
     }
   });
 
   test('are refused by it when anything was changed', async () => {
-    const message = await delivered('msg_third');
+    const message = await delivered('evt_third');
     const webhook = new Webhook(await secret(false));
     assert.throws(() => webhook.verify(message.body.replace('job_1', 'job_2'), message.headers));
-    assert.throws(() => webhook.verify(message.body, { ...message.headers, 'webhook-id': 'msg_other' }));
+    assert.throws(() => webhook.verify(message.body, { ...message.headers, 'webhook-id': 'evt_other' }));
     const later = String(Number(message.headers['webhook-timestamp']) + 1);
     assert.throws(() => webhook.verify(message.body, { ...message.headers, 'webhook-timestamp': later }));
     assert.throws(() => new Webhook('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw').verify(message.body, message.headers));

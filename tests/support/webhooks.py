@@ -22,7 +22,7 @@ def new_id(kind):
 
 def add_delivery(gateway, url, team="default", job="job_1", body=BODY, endpoint=None):
     """Returns its id. `endpoint`: scheme, host and port; by default that of a URL that has all three."""
-    made, now = new_id("msg_"), int(time.time() * 1000)
+    made, now = new_id("evt_"), int(time.time() * 1000)
     row = (made, job, team, url, endpoint or "/".join(url.split("/")[:3]), body, now, now, now)
     with closing(sqlite3.connect(sqlite_path(gateway), timeout=seconds(20))) as database, database:
         database.execute(
