@@ -20,8 +20,8 @@ constexpr word_option webhook_list_options[] = {job,
                                                 state,
                                                 {"--after", "after_id", text, "Only those behind this id"},
                                                 {"--limit", "limit", count, "At most so many, 1 to 1000"}};
-constexpr word_option webhook_show_options[] = {{"ID", "", text, "The delivery's id (msg_...)", true}};
-constexpr word_option webhook_replay_options[] = {{"ID", "id", text, "The delivery's id (msg_...)"}, job, team, state};
+constexpr word_option webhook_show_options[] = {{"ID", "", text, "The delivery's id (evt_...)", true}};
+constexpr word_option webhook_replay_options[] = {{"ID", "id", text, "The delivery's id (evt_...)"}, job, team, state};
 
 void print_webhook(const boost::json::object& answer) { fmt::print("{}", members_text(answer)); }
 

@@ -5,9 +5,6 @@
 #include <algorithm>
 #include <array>
 
-#include "governance/key_secret.hpp"
-#include "jobs/webhook_target.hpp"
-
 namespace jobs {
 namespace {
 
@@ -52,15 +49,6 @@ std::optional<delivery_state> delivery_state_named(std::string_view name) {
     const auto found = std::ranges::find(state_names, name);
     if (found == state_names.end()) return std::nullopt;
     return static_cast<delivery_state>(found - state_names.begin());
-}
-
-std::string add_delivery(database::connection& in_transaction, const new_delivery& what, time_ms now) {
-    std::string id = governance::new_id("msg_");
-    in_transaction.execute(
-        "INSERT INTO claude_proxy.webhook_deliveries (id, job_id, team_id, url, endpoint, event, body, state, next_at, "
-        "created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', $8, $8, $8)",
-        {id, what.job_id, what.team_id, what.url, webhook_endpoint(what.url), what.event, what.body, now});
-    return id;
 }
 
 std::vector<claimed_delivery> claim_deliveries(database::connection& on, std::string_view claimant,

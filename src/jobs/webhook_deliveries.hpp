@@ -1,4 +1,5 @@
-// Deliveries of webhooks in the database: one row a job that wants one and has ended. Whoever sends takes rows by
+// Deliveries of webhooks in the database: one row a job that wants one and has ended, made in the transaction that ends
+// it: state `waiting`, next_at now, `endpoint` from webhook_endpoint (webhook_target.hpp). Whoever sends takes rows by
 // compare-and-set, for a time, and marks what came of it; a claim that ran out is somebody else's to take, so that a
 // delivery is made at least once, always under the same id.
 //
@@ -20,17 +21,6 @@ namespace jobs {
 enum class delivery_state : std::uint8_t { waiting, delivered, given_up };
 std::string_view name_of(delivery_state what);
 std::optional<delivery_state> delivery_state_named(std::string_view name);
-
-// What the transaction that ends a job adds, in it. `body` is the JSON that is sent, byte for byte. Standard Webhooks
-// wants `{"type": event, "timestamp": RFC 3339, "data": {...}}`. Gives the delivery's id.
-struct new_delivery {
-    std::string job_id;
-    std::string team_id;
-    std::string url;
-    std::string event;  // "job.succeeded"
-    std::string body;
-};
-std::string add_delivery(database::connection& in_transaction, const new_delivery& what, time_ms now);
 
 // --- whoever sends ---
 

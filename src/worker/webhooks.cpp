@@ -4,8 +4,10 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <random>
@@ -29,6 +31,8 @@ constexpr milliseconds ask_again{500};       // after the database has failed
 constexpr milliseconds look_again{50};       // after a look, when somebody wakes
 constexpr milliseconds sweep_every{10'000};  // for what has waited too long, and for the count of what waits
 constexpr milliseconds postpone{5'000};  // a destination that the book refuses, and that the claim could not exclude
+
+constexpr jobs::time_ms never = std::numeric_limits<jobs::time_ms>::max();
 
 jobs::time_ms now_ms() {
     using namespace std::chrono;
@@ -64,6 +68,7 @@ struct webhooks::state {
     std::vector<jobs::delivery_mark> unmarked;  // bounded: nothing new is taken while there are any
     bool may_have_more = false;                 // the last look found some
     clock::time_point last_look = clock::time_point::min();
+    jobs::time_ms due_next = never;  // the soonest of our own tries again: no need to poll for it
     bool in_outage = false;
     clock::time_point next_sweep = clock::now();
     std::mt19937_64 chance{std::random_device{}()};
@@ -92,10 +97,12 @@ struct webhooks::state {
         const next_try next = decide(options, answer, tries, luck);
         const auto how = is_in_trouble(answer) ? webhook_book::outcome::trouble : webhook_book::outcome::well;
         const auto change = book.end(sent.to, how, steady_ms());
+        const jobs::time_ms next_at = now_ms() + next.wait.count();
+        if (next.state == jobs::delivery_state::waiting) due_next = std::min(due_next, next_at);
         unmarked.push_back({.id = sent.id,
                             .claimed_until = sent.claimed_until,
                             .state = next.state,
-                            .next_at = now_ms() + next.wait.count(),
+                            .next_at = next_at,
                             .status = answer.status,
                             .error = answer.error});
         using enum webhook_report::what;
@@ -160,6 +167,7 @@ struct webhooks::state {
         may_have_more = false;
         if (room == 0) return;
         const jobs::time_ms now = now_ms();
+        if (due_next <= now) due_next = never;  // what this does not find, the poll will
         const auto not_to = book.closed_to(steady_ms());
         const jobs::time_ms until = now + options.total_timeout.count() + options.claim_margin.count();
         const jobs::claim_bounds bounds{.count = room, .per_destination = options.endpoint_concurrency};
@@ -246,6 +254,8 @@ struct webhooks::state {
         bool is_well = true;
         for (;;) {
             milliseconds pause = is_well ? options.poll_every : ask_again;
+            if (is_well && due_next != never)
+                pause = std::clamp(milliseconds(due_next - now_ms()), milliseconds(0), pause);
             if (may_have_more) pause = milliseconds(0);
             if (wait(pause, is_well)) break;
             take_answers();

@@ -4,12 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
+#include <mutex>
 #include <set>
 
 #include "database/migrations.hpp"
 #include "database_fixture.hpp"
+#include "webhook_rows.hpp"
 
 namespace jobs {
 namespace {
@@ -30,13 +31,12 @@ protected:
 
     std::string add(std::string url = "https://a.example/hook", time_ms at = start, std::string team = "team_a",
                     std::string job = "job_1") {
-        return add_delivery(on(),
-                            {.job_id = std::move(job),
-                             .team_id = std::move(team),
-                             .url = std::move(url),
-                             .event = "job.succeeded",
-                             .body = R"({"type":"job.succeeded"})"},
-                            at);
+        return contract::add_delivery(on(),
+                                      {.url = std::move(url),
+                                       .body = R"({"type":"job.succeeded"})",
+                                       .team_id = std::move(team),
+                                       .job_id = std::move(job)},
+                                      at);
     }
     std::vector<claimed_delivery> claim(time_ms now, std::string_view who = "one", const claim_bounds& bounds = plenty,
                                         std::vector<destination> not_to = {}) {
@@ -63,7 +63,6 @@ RUN_ON_EVERY_DATABASE(webhook_deliveries_contract);
 
 TEST_P(webhook_deliveries_contract, one_that_is_due_is_claimed_with_all_that_is_needed_to_send_it) {
     const auto id = add();
-    EXPECT_TRUE(id.starts_with("msg_"));
     EXPECT_TRUE(claim(start - 1).empty());
     const auto claimed = claim(start);
     ASSERT_EQ(claimed.size(), 1u);
@@ -239,7 +238,7 @@ TEST_P(webhook_deliveries_contract, lists_are_the_newest_first_in_pages) {
     EXPECT_TRUE(
         list_deliveries(on(), {.id = {}, .job_id = {}, .team_id = {}, .state = delivery_state::delivered}, {}, 9)
             .empty());
-    EXPECT_TRUE(list_deliveries(on(), {}, "msg_of_nobody", 9).empty());
+    EXPECT_TRUE(list_deliveries(on(), {}, "evt_of_nobody", 9).empty());
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "governance/webhook_secret.hpp"
 #include "jobs/webhook_deliveries.hpp"
 #include "webhook_receiver.hpp"
+#include "webhook_rows.hpp"
 #include "worker/webhook_sender.hpp"
 #include "worker/webhook_signature.hpp"
 
@@ -64,11 +65,8 @@ protected:
 
     std::string add(std::string to, std::string team = "team_a") {
         std::string id;
-        contract::until_not_busy([&] {
-            id = jobs::add_delivery(
-                *on_, {.job_id = "job_1", .team_id = team, .url = to, .event = "job.succeeded", .body = body},
-                now_ms());
-        });
+        contract::until_not_busy(
+            [&] { id = contract::add_delivery(*on_, {.url = to, .body = body, .team_id = team}, now_ms()); });
         return id;
     }
     jobs::delivery_entry look(const std::string& id) {
