@@ -69,6 +69,8 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The gateway has not been able to look at its keys for too long; try again shortly.";
         case database_unavailable:
             return "The gateway's database cannot be reached; try again shortly.";
+        case resources_unavailable:
+            return "Whose this is cannot be looked up at the moment; try again shortly.";
         case route_unknown:
             return "There is nothing at this path.";
         case method_not_allowed:

@@ -50,6 +50,7 @@ enum class errc : std::uint8_t {
     ledger_full,
     directory_stale,
     database_unavailable,
+    resources_unavailable,
     too_many_connections,
     in_flight_bytes_exhausted,
     shutting_down,
@@ -136,6 +137,7 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case ledger_full: return {529, overloaded, "ledger_full", fault::ours, true};
         case directory_stale: return {529, overloaded, "directory_stale", fault::ours, true};
         case database_unavailable: return {503, api, "database_unavailable", fault::ours, true};
+        case resources_unavailable: return {503, api, "resources_unavailable", fault::ours, true};
         case too_many_connections: return {529, overloaded, "too_many_connections", fault::ours, true};
         case in_flight_bytes_exhausted: return {529, overloaded, "in_flight_bytes_exhausted", fault::ours, true};
         case shutting_down: return {529, overloaded, "shutting_down", fault::ours, true};

@@ -23,6 +23,7 @@
 #include "governance/options.hpp"
 #include "http/options.hpp"
 #include "ledger/options.hpp"
+#include "resources/options.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/options.hpp"
 
@@ -47,6 +48,7 @@ struct settings {
     governance::options governance;
     governance::jwt_options jwt;
     ledger::options ledger;
+    resources::options resources;
     base::secret redis_url;   // REDIS_URL, empty: limits are per replica
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
