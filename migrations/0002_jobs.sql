@@ -3,6 +3,8 @@
 -- rank orders queued jobs: created_at minus the priority's worth of ageing, so that it never has to be updated.
 -- attempt counts claims and fences writes; attempts_used counts those that count towards attempts_max.
 -- holds: JSON list of {"budget","period","amount"}: money set aside while it is queued.
+-- run_after: 0 for a job that may run now, so that claims never walk over those that wait; claims and sweepers set it
+-- back when its time has come. events: exact unless it is running; then its log says.
 CREATE TABLE claude_proxy.jobs (
   id TEXT PRIMARY KEY,
   team_id TEXT NOT NULL,
@@ -34,12 +36,20 @@ CREATE TABLE claude_proxy.jobs (
   started_at BIGINT,
   finished_at BIGINT,
   expires_at BIGINT NOT NULL,
-  delete_at BIGINT,
-  UNIQUE (team_id, key_id, subject, idempotency_key)
+  delete_at BIGINT
 );
-CREATE INDEX jobs_waiting ON claude_proxy.jobs (lane, team_id, rank) WHERE status = 'queued';
+CREATE UNIQUE INDEX jobs_once ON claude_proxy.jobs (team_id, key_id, subject, idempotency_key)
+  WHERE idempotency_key IS NOT NULL;
+CREATE INDEX jobs_waiting ON claude_proxy.jobs (lane, team_id, rank) WHERE status = 'queued' AND run_after = 0;
+CREATE INDEX jobs_delayed ON claude_proxy.jobs (run_after) WHERE status = 'queued' AND run_after > 0;
+CREATE INDEX jobs_unannounced ON claude_proxy.jobs (announced_at)
+  WHERE status = 'queued' AND run_after = 0 AND lane = 'realtime';
+CREATE INDEX jobs_expiring ON claude_proxy.jobs (expires_at) WHERE status = 'queued';
 CREATE INDEX jobs_running ON claude_proxy.jobs (lease_until) WHERE status = 'running';
+CREATE INDEX jobs_running_by_team ON claude_proxy.jobs (lane, team_id) WHERE status = 'running';
+CREATE INDEX jobs_dead ON claude_proxy.jobs (created_at) WHERE status = 'dead';
 CREATE INDEX jobs_by_team ON claude_proxy.jobs (team_id, created_at);
+CREATE INDEX jobs_by_time ON claude_proxy.jobs (created_at);
 CREATE INDEX jobs_by_end ON claude_proxy.jobs (delete_at) WHERE delete_at IS NOT NULL;
 
 -- What is big, or written once, stands apart from the row that is updated.
@@ -52,12 +62,13 @@ CREATE TABLE claude_proxy.job_results (
   job_id TEXT PRIMARY KEY,
   result TEXT NOT NULL
 );
--- The log: pieces of whole events, each with its `id:` line, from first_id to last_id.
+-- The log: pieces of whole events, each with its `id:` line, from first_id to last_id. size: of bytes.
 CREATE TABLE claude_proxy.job_events (
   job_id TEXT NOT NULL,
   first_id BIGINT NOT NULL,
   last_id BIGINT NOT NULL,
   attempt BIGINT NOT NULL,
+  size BIGINT NOT NULL,
   bytes TEXT NOT NULL,
   PRIMARY KEY (job_id, first_id)
 );
@@ -136,8 +147,11 @@ CREATE TABLE claude_proxy.batch_jobs (
   attempt BIGINT NOT NULL,
   PRIMARY KEY (batch_id, job_id)
 );
+CREATE INDEX batch_jobs_by_job ON claude_proxy.batch_jobs (job_id);
 
 -- only: postgres
+-- A job's row is written a few times in its life: room for the next version beside the last one.
+ALTER TABLE claude_proxy.jobs SET (fillfactor = 80);
 ALTER TABLE claude_proxy.jobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.job_requests ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.job_results ENABLE ROW LEVEL SECURITY;

@@ -107,6 +107,14 @@ void budget_account::settle(pico_dollars held, pico_dollars cost, time_ms now) {
     if (!queue_.empty()) wish();
 }
 
+void budget_account::hand_over(pico_dollars held) {
+    const std::lock_guard lock(mutex_);
+    holds_.fetch_sub(1, std::memory_order_relaxed);
+    acknowledged_.fetch_add(held);
+    if (hard_.load(std::memory_order_relaxed)) lease_.fetch_sub(held);  // first: room must not appear in between
+    used_.fetch_sub(held);
+}
+
 void budget_account::acknowledged(pico_dollars amount) {
     const std::lock_guard lock(mutex_);
     acknowledged_.fetch_add(amount);
@@ -289,6 +297,18 @@ void budget_claim::give_up(time_ms now) {
 
 void budget_claim::settle(pico_dollars cost, time_ms now) {
     for (std::size_t i = 0; i < held_; ++i) accounts_[i]->settle(amount_, cost, now);
+    held_ = 0;
+    accounts_.clear();
+}
+
+void budget_claim::hand_over(std::span<budget_account* const> those, time_ms now) {
+    for (budget_account* const account : accounts_held()) {
+        if (std::ranges::find(those, account) != those.end()) {
+            account->hand_over(amount_);
+        } else {
+            account->settle(amount_, 0, now);
+        }
+    }
     held_ = 0;
     accounts_.clear();
 }

@@ -89,6 +89,9 @@ public:
     // The hold becomes a charge; `cost` may be 0 (nothing was billed), and more than was held (metrics tell).
     void settle(pico_dollars held, pico_dollars cost, time_ms now);
 
+    // The hold, and the lease under it, belong to somebody else now; the database knows (job_holds.hpp).
+    void hand_over(pico_dollars held);
+
     // The ledger's writer: so much of what was settled here is in the database now.
     void acknowledged(pico_dollars amount);
 
@@ -201,6 +204,9 @@ public:
     const budget_account* refused_by() const { return stuck_; }
 
     void settle(pico_dollars cost, time_ms now);
+    // Hands over the holds on `those`, and gives up the others (job_holds.hpp).
+    void hand_over(std::span<budget_account* const> those, time_ms now);
+    std::span<budget_account* const> accounts_held() const { return std::span(accounts_).first(held_); }
     pico_dollars amount() const { return amount_; }
     // Writes the numbers of the accounts held into `into`; how many.
     std::size_t account_numbers(std::span<std::uint32_t> into) const;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <map>
+
+#include "governance/job_holds.hpp"
 
 namespace governance {
 namespace {
@@ -70,7 +73,7 @@ lease_state read_lease(database::connection& on, const budget_account::identity&
         "         WHERE scope = $1 AND scope_id = $2 AND day >= $3 AND day < $4),"
         " COALESCE(SUM(CASE WHEN replica <> $5 AND expires_at > $6 AND granted_pico > consumed_pico"
         "               THEN granted_pico - consumed_pico ELSE 0 END), 0),"
-        " COALESCE(SUM(CASE WHEN replica <> $5 AND expires_at > $6 AND (granted_pico > consumed_pico"
+        " COALESCE(SUM(CASE WHEN replica NOT IN ($5, $9) AND expires_at > $6 AND (granted_pico > consumed_pico"
         "               OR wanted_until > $6) THEN 1 ELSE 0 END), 0),"
         " COALESCE(MAX(CASE WHEN replica <> $5 AND wanted_until > $6 THEN 1 ELSE 0 END), 0),"
         " COALESCE(MAX(CASE WHEN replica < $5 AND wanted_until > $6 THEN 1 ELSE 0 END), 0),"
@@ -79,7 +82,7 @@ lease_state read_lease(database::connection& on, const budget_account::identity&
         " COALESCE(MAX(CASE WHEN replica = $5 THEN expires_at ELSE 0 END), 0)"
         " FROM claude_proxy.budget_leases WHERE budget_id = $7 AND period_start = $8",
         {std::string(name_of(who.where)), who.scope_id, who.begins, who.ends.value_or(INT64_MAX), std::string(replica),
-         now, who.budget_id, who.begins});
+         now, who.budget_id, who.begins, std::string(jobs_replica)});
     const database::row& found = rows.at(0);
     state.spent = database::integer_of(found[0]);
     state.others = database::integer_of(found[1]);
@@ -104,15 +107,20 @@ void write_lease(database::connection& on, const budget_account::identity& who, 
 
 void consume_leases(database::connection& on, const budget_registry& accounts, std::string_view replica,
                     std::span<const consumption> amounts, time_ms expires_at) {
+    // In the order of job_holds.cpp: who locks the same rows waits and never in a circle.
+    std::map<std::pair<std::string, time_ms>, pico_dollars> sums;
     for (const auto& each : amounts) {
         const budget_account* account = accounts.find(each.account);
         if (account == nullptr || each.amount == 0) continue;
+        sums[{account->who().budget_id, account->who().begins}] += each.amount;
+    }
+    for (const auto& [of, amount] : sums) {
         on.execute(
             "INSERT INTO claude_proxy.budget_leases"
             " (budget_id, period_start, replica, granted_pico, consumed_pico, wanted_until, expires_at)"
             " VALUES ($1, $2, $3, 0, $4, 0, $5) ON CONFLICT (budget_id, period_start, replica)"
             " DO UPDATE SET consumed_pico = budget_leases.consumed_pico + $4",
-            {account->who().budget_id, account->who().begins, std::string(replica), each.amount, expires_at});
+            {of.first, of.second, std::string(replica), amount, expires_at});
     }
 }
 

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/money.hpp"
+#include "governance/budget_hold.hpp"
 
 namespace jobs {
 
@@ -40,14 +40,7 @@ struct owner {
     std::string subject;  // of a JWT; else empty
 };
 
-// Money of a hard budget that is set aside for a queued job.
-struct hold {
-    std::string budget_id;
-    time_ms period_start = 0;
-    base::pico_dollars amount = 0;
-
-    bool operator==(const hold&) const = default;
-};
+using hold = governance::budget_hold;  // set aside for a queued job
 
 struct submission {
     std::string id;  // "job_" and 24 characters

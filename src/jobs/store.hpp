@@ -24,17 +24,21 @@ enum class outcome : std::uint8_t {
     not_found,    // no such job for this owner
     conflict,     // submit: the same idempotency key with another digest; others: the job's state does not allow it
     fenced,       // the attempt is not the job's current one, or the job is not running: stop working on it
+    too_many,     // submit: the team has open_per_team_max jobs that are queued or running
     unavailable,  // the database is away, or too much is waiting
 };
 
-// One piece of a job's log: whole events with their `id:` lines, in order.
+// One piece of a job's log: whole events with their `id:` lines, in order. The first one of a job has id 1 and there
+// are no gaps: a piece goes on behind the last one.
 struct log_piece {
     std::uint64_t first_id = 0;
     std::uint64_t last_id = 0;
     std::string bytes;
 };
 
-// How a worker leaves a job.
+// How a worker leaves a job. Whatever makes a job final, here or in a cancel or a sweep, also writes the last event of
+// its log (`event: job`, rules.hpp) and its webhook's delivery, in the same transaction: callers never do. After retry,
+// waiting, handed_back and a lost lease the log stays open, and the next attempt goes on behind it.
 struct ending {
     std::string id;
     std::uint32_t attempt = 0;
@@ -54,6 +58,7 @@ struct ending {
     std::string request_id;  // for the history, may be empty
     log_piece last;          // goes into the log in the same transaction; bytes may be empty
 };
+// Of a job whose cancel was asked for: retry, waiting and handed_back mean cancelled.
 
 struct filter {
     std::string team_id;  // empty: all teams (administrators)
@@ -75,18 +80,20 @@ struct change {
     std::string id;
     enum class what : std::uint8_t { submitted, log, state, cancel_asked } kind = what::submitted;
     status state = status::queued;
-    std::shared_ptr<const log_piece> piece;  // `log`, and `state` when it came with one; null: read it
+    std::shared_ptr<const log_piece> piece{};  // `log`, and `state` when it came with one; null: read it
 };
 
 class store {
 public:
-    // `replica` names this process in claims and history.
-    store(const database::options& where, const options& rules, std::string replica);
+    // `replica` names this process in claims and history. `now`: for tests; null: the system's clock.
+    store(const database::options& where, const options& rules, std::string replica, time_ms (*now)() = nullptr);
     ~store();  // commits what was asked for, for at most write_patience
     store(const store&) = delete;
     store& operator=(const store&) = delete;
 
     void on_change(std::function<void(const change&)> listener);  // before the first call
+    // The first failure of a write and the recovery; on a store thread. Before the first call.
+    void on_database(std::function<void(bool reachable, const std::string& why)> listener);
 
     // --- callers ---
     struct submitted {
@@ -94,7 +101,12 @@ public:
         std::string id;     // the job's: an earlier one's under the same idempotency key
         bool fresh = true;  // false: the earlier one's
     };
-    void submit(submission what, std::function<void(submitted)> done);
+    // too_many is exact for what this replica has submitted, and as old as count_every for the rest.
+    //
+    // `holds_fate` is called exactly once, never after the store is gone: true when what.holds moved to the jobs' lease
+    // in the database (governance::job_claim::committed), false when they certainly did not (abandoned: also when the
+    // job is an earlier one's). With `done`, or later: after an outcome that nobody knows the store goes on asking.
+    void submit(submission what, std::function<void(submitted)> done, std::function<void(bool)> holds_fate = {});
     // Queued: cancelled at once. Running: cancel_asked, and the worker stops within a second. Final: conflict.
     void cancel(std::string id, std::string team_id, std::function<void(outcome)> done);
     void remove(std::string id, std::string team_id, std::function<void(outcome)> done);  // final ones only
@@ -103,8 +115,9 @@ public:
     void find(std::string id, std::string team_id, std::function<void(outcome, summary)> done);
     void list(filter which, std::function<void(outcome, std::vector<summary>)> done);
     void result(std::string id, std::string team_id, std::function<void(outcome, summary, std::string)> done);
-    // Pieces of several logs that come after the given event ids, up to bytes_max in all; jobs without news are left
-    // out.
+    // Pieces of several logs with events after the given ids: the first piece of a job may begin before. Up to
+    // bytes_max in all (but always one piece), fairly from all of them; jobs without news are left out. Whoever gets
+    // news asks again until there are none.
     struct log_wish {
         std::string id;
         std::uint64_t after = 0;
@@ -122,7 +135,9 @@ public:
     // Claims up to `count` queued jobs whose time has come: by priority with ageing, fair between teams (rules.hpp).
     // What was held for them goes over to this replica's lease.
     void claim(std::size_t count, lane where, std::function<void(outcome, std::vector<claimed>)> done);
-    // Event bytes for the log; committed within flush_every. fenced: stop.
+    // Event bytes for the log; committed within flush_every, the first of an attempt at once. fenced: stop. conflict:
+    // it does not go on behind the log's end. After `unavailable` nobody knows whether it is in the log: give the job
+    // up.
     void append(std::string id, std::uint32_t attempt, log_piece piece, std::function<void(outcome)> done);
     void finish(ending how, std::function<void(outcome)> done);
     // Extends the leases; of these jobs, which are lost (fenced) and which are to be cancelled.
@@ -139,7 +154,9 @@ public:
 
     // --- the sweeper (one call does all its work once; any replica may) ---
     struct swept {
-        std::uint32_t requeued = 0, dead = 0, expired = 0, deleted = 0;
+        std::uint32_t requeued = 0, dead = 0, expired = 0, cancelled = 0, deleted = 0;
+        std::uint32_t holds_repaired =
+            0;  // leases of queued jobs' money that were wrong: a bug, or a database restored
         std::vector<std::string> unannounced;  // queued, due, and not announced (or long ago): send them to the queue
     };
     void sweep(std::function<void(outcome, swept)> done);

@@ -1,0 +1,28 @@
+// What the store reads: statements of their own, on any connection. All throw database::failure. `team_id` empty: any.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "database/connection.hpp"
+#include "jobs/store.hpp"
+
+namespace jobs::reads {
+
+std::optional<summary> find(database::connection& on, const std::string& id, const std::string& team_id);
+std::vector<summary> list(database::connection& on, const filter& which);
+std::optional<std::pair<summary, std::string>> result(database::connection& on, const std::string& id,
+                                                      const std::string& team_id);
+std::vector<store::log_news> logs(database::connection& on, std::span<const store::log_wish> wishes,
+                                  std::size_t bytes_max);
+std::vector<attempt_entry> history(database::connection& on, const std::string& id);
+std::vector<store::running_job> to_cancel(database::connection& on, std::span<const store::running_job> held);
+counts_by_status count(database::connection& on);
+std::map<std::string, std::uint64_t, std::less<>> open_by_team(database::connection& on);
+
+}  // namespace jobs::reads
