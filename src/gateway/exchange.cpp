@@ -37,10 +37,14 @@ std::string new_id(std::string_view prefix) {
 }
 
 std::string upstream_head(const http::request_head& head, upstream::client& upstream) {
-    std::string made;
-    made.reserve(head.size + 192);
     std::string_view target = head.target;
     while (target.starts_with("/v1/v1/")) target.remove_prefix(3);  // a base URL that already ended in /v1
+    return upstream_head(head, upstream, target);
+}
+
+std::string upstream_head(const http::request_head& head, upstream::client& upstream, std::string_view target) {
+    std::string made;
+    made.reserve(head.size + target.size() + 192);
     made.append(head.method)
         .append(" ")
         .append(upstream.where().path_prefix)

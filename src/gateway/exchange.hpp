@@ -13,6 +13,7 @@
 #include "gateway/tenancy.hpp"
 #include "http/connection.hpp"
 #include "ledger/journal.hpp"
+#include "resources/owners.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
 #include "upstream/quota.hpp"
@@ -33,6 +34,7 @@ struct service {
     model_list_cache& models;
     answer_book& answers;
     count_tokens_limit& counting;
+    resources::owners& owners;
     upstream::quota* quota = nullptr;  // hears of the upstream's limits; null: nobody asks for them
     job_desk* jobs = nullptr;          // set before the first request
 };
@@ -60,6 +62,12 @@ struct exchange {
 // hop-by-hop fields, host, content-length, expect, accept-encoding (identity) and the credential. Made at once, because
 // the head is gone after the first wait.
 std::string upstream_head(const http::request_head& head, upstream::client& upstream);
+
+// The same for another target (path and query).
+std::string upstream_head(const http::request_head& head, upstream::client& upstream, std::string_view target);
+
+// "https://host" as the caller sees us: the TLS may end at a load balancer that says so. owned.cpp
+std::string public_base(const exchange& x, const http::request_head& head);
 
 // Milliseconds since 1970 at which the request began; the rules of keys, prices and budgets are those of this moment.
 std::int64_t began_at_ms(const exchange& x);

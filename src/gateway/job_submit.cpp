@@ -16,6 +16,7 @@
 #include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
 #include "gateway/job_desk.hpp"
+#include "gateway/ownership.hpp"
 #include "governance/job_holds.hpp"
 #include "jobs/job_text.hpp"
 
@@ -151,8 +152,13 @@ net::task<base::result<void>> submit(exchange& x, service& s, jobs::submission j
     const auto view = anthropic::read_request(job.request);
     if (!view) co_return std::unexpected(view.error());
     x.record.model = view->model.substr(0, 128);
+    // Files and the like that it names must be the team's.
+    const anthropic::content_features features = anthropic::read_features(job.request);
+    if (features.references) {
+        if (auto own = co_await may_reference(x, s, job.request); !own) co_return own;
+    }
     job_admission admitted;
-    auto may = co_await admit_job(x, s, *view, job.request, job.where == jobs::lane::batch, admitted);
+    auto may = co_await admit_job(x, s, *view, features, job.request.size(), job.where == jobs::lane::batch, admitted);
     if (!may) co_return may;
 
     const std::int64_t at_us = clock_us();
