@@ -13,6 +13,7 @@
 #include "gateway/tenancy.hpp"
 #include "http/connection.hpp"
 #include "ledger/journal.hpp"
+#include "resources/batch_book.hpp"
 #include "resources/owners.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
@@ -33,6 +34,7 @@ struct service {
     answer_book& answers;
     count_tokens_limit& counting;
     resources::owners& owners;
+    resources::batch_book& batches;
 };
 
 // The state of one request from its head to its log line; filled by the phases.
