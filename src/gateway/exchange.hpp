@@ -13,6 +13,7 @@
 #include "gateway/tenancy.hpp"
 #include "http/connection.hpp"
 #include "ledger/journal.hpp"
+#include "resources/batch_book.hpp"
 #include "resources/owners.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
@@ -35,6 +36,7 @@ struct service {
     answer_book& answers;
     count_tokens_limit& counting;
     resources::owners& owners;
+    resources::batch_book& batches;
     upstream::quota* quota = nullptr;  // hears of the upstream's limits; null: nobody asks for them
     job_desk* jobs = nullptr;          // set before the first request
 };

@@ -127,9 +127,15 @@ net::task<void> own_resource(exchange& x, service& s, const http::request_head& 
             co_return;
         }
     }
+    const bool is_whole = std::string_view(x.path).ends_with("/" + named.id);
+    if (method == "DELETE" && is_whole && named.what == kind::batch) {
+        if (auto may = co_await settle_before_delete(x, s, named.id); !may) {
+            co_await refuse(x, std::move(may.error()));
+            co_return;
+        }
+    }
     answer_hooks hooks;
     if (is_object) hooks.rewrite = [&base](std::string& body) { rewrite_results_urls(body, base); };
-    const bool is_whole = std::string_view(x.path).ends_with("/" + named.id);
     if (method == "DELETE" && is_whole) {
         hooks.before_end = [&](const std::string&) -> net::task<void> {
             s.owners.forget(named.id);
