@@ -29,7 +29,6 @@ public:
     void finish();
 
     ledger::lane& add_lane() { return journal_.add_lane(); }
-    const std::string& replica() const { return journal_.replica(); }
     const governance::budget_keeper& money() const { return *keeper_; }
     const std::string& replica() const { return journal_.replica(); }  // this process
 

@@ -193,7 +193,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     rules.start();
     job_parts jobs(settings, rules.replica(), hub);
     webhook_parts webhooks(settings, kept.hasher(), hub);
-    worker_parts work(settings, jobs, as.works, hub);
+    worker_parts work(settings, jobs, rules.replica(), as.works, hub);
     http::server_load load;
     http::server_load admin_load;
 

@@ -190,7 +190,7 @@ void batch_book::take_due(std::uint32_t count_max, std::function<void(std::optio
         {.work =
              [state = state_.get(), count_max, done](database::connection& on) {
                  const time_ms now = state->now();
-                 done(take_due_batches(on, state->replica, now, now + state->settings.batch_lease.count(), count_max));
+                 done(take_due_batches(on, batch_origin::caller, state->replica, now, now + state->settings.batch_lease.count(), count_max));
              },
          .failed = [done] { done(std::nullopt); }});
 }
