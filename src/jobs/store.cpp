@@ -24,6 +24,13 @@ time_ms system_now() {
     return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+// A statement gives up in time for its operations' patience.
+std::unique_ptr<database::connection> for_writes(database::options of, const options& rules) {
+    of.statement_timeout = std::min(of.statement_timeout, rules.write_patience);
+    of.connect_timeout = std::min(of.connect_timeout, rules.write_patience);
+    return database::open(of.url.reveal(), of);
+}
+
 database::options for_reads(database::options of, const options& rules) {
     of.threads = rules.threads;
     of.queue_max = reads_max;
@@ -47,11 +54,12 @@ struct store::state {
     database::workers readers;
     committer writer;  // last: it ends first, and its callers may still read
 
-    state(const database::options& where, const options& with, std::string replica, time_ms (*clock)())
+    state(std::unique_ptr<database::connection> writes, const database::options& reads, const options& with,
+          std::string replica, time_ms (*clock)())
         : rules(with),
           now(clock != nullptr ? clock : system_now),
-          readers(for_reads(where, with)),
-          writer(where, with, std::move(replica)) {
+          readers(for_reads(reads, with)),
+          writer(std::move(writes), with, std::move(replica)) {
         writer.hooks.now = now;
     }
 
@@ -143,7 +151,10 @@ void store::state::check_holds_if_due() {
 }
 
 store::store(const database::options& where, const options& rules, std::string replica, time_ms (*now)())
-    : state_(std::make_unique<state>(where, rules, std::move(replica), now)) {}
+    : store(for_writes(where, rules), where, rules, std::move(replica), now) {}
+store::store(std::unique_ptr<database::connection> writes, const database::options& reads, const options& rules,
+             std::string replica, time_ms (*now)())
+    : state_(std::make_unique<state>(std::move(writes), reads, rules, std::move(replica), now)) {}
 store::~store() = default;
 
 void store::on_change(std::function<void(const change&)> listener) {
