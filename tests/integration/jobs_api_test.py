@@ -519,6 +519,13 @@ def test_a_hard_budget_holds_the_bound_of_queued_jobs_and_gets_it_back(shared_up
         assert metric(gateway, "budget_holds") == 0, "nothing is held in memory for a queued job"
 
 
+def team_has_room(team, queued):
+    answer = team.submit()
+    if answer.status == 202:
+        queued.append(answer.json()["id"])
+    return answer.status == 202
+
+
 def test_who_waits_for_a_budget_gets_in_when_a_job_is_cancelled(shared_upstream):
     with Gateway(shared_upstream.url) as gateway:
         bound = held_for(gateway, budgeted(gateway, 1000, "probe").new())
