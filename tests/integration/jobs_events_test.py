@@ -180,7 +180,13 @@ def test_a_second_attempt_goes_on_in_the_same_log(replicas):
     [
         ({"type": "error", "error": {"type": "invalid_request_error", "message": "too long"}}, 400),
         ({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}, 529),
-        ({"type": "error", "error": {"type": "api_error", "message": "m", "details": {"reason": "upstream_idle_timeout"}}}, 504),
+        (
+            {
+                "type": "error",
+                "error": {"type": "api_error", "message": "m", "details": {"reason": "upstream_idle_timeout"}},
+            },
+            504,
+        ),
         ({"type": "error", "error": {"type": "new_error", "message": "m"}}, 500),
     ],
 )
