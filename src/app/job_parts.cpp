@@ -32,7 +32,7 @@ job_parts::job_parts(const config::settings& settings, std::string replica, tele
       desk_(new gateway::job_desk{.store = *store_, .tail = *tail_, .rules = settings.jobs}) {
     store_->on_change([this](const jobs::change& news) {
         tail_->on_change(news);
-        for (const auto& also : listeners_) also(news.kind, news.id);
+        for (const auto& also : listeners_) also(news.kind, news.id, origin::this_replica);
         if (channel_) channel_->say(line_of(news));
     });
     store_->on_database([&hub](bool reachable, const std::string& why) {
@@ -71,7 +71,7 @@ void job_parts::heard(std::string_view line) {
         if (!line.starts_with(letter)) continue;
         line.remove_prefix(1);
         if (kind == what::log || kind == what::state) tail_->wake(line);
-        for (const auto& also : listeners_) also(kind, std::string(line));
+        for (const auto& also : listeners_) also(kind, std::string(line), origin::another);
         return;
     }
 }

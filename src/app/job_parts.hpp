@@ -16,7 +16,8 @@ namespace app {
 
 class job_parts {
 public:
-    using listener = std::function<void(jobs::change::what, const std::string& job_id)>;
+    enum class origin : std::uint8_t { this_replica, another };
+    using listener = std::function<void(jobs::change::what, const std::string& job_id, origin)>;
 
     // `replica` names this process in claims and history. The database is migrated.
     job_parts(const config::settings& settings, std::string replica, telemetry::hub& hub);

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "aws/options.hpp"
 #include "base/error.hpp"
 #include "base/secret.hpp"
 #include "database/options.hpp"
@@ -23,7 +24,9 @@
 #include "governance/options.hpp"
 #include "http/options.hpp"
 #include "jobs/options.hpp"
+#include "jobs/webhook_options.hpp"
 #include "ledger/options.hpp"
+#include "queue/options.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/options.hpp"
 
@@ -49,7 +52,10 @@ struct settings {
     governance::jwt_options jwt;
     ledger::options ledger;
     base::secret redis_url;  // REDIS_URL, empty: limits are per replica
+    aws::options aws;
+    queue::options queue;  // its `aws` is the one above
     jobs::options jobs;
+    jobs::webhook_options webhooks;
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
     std::vector<std::string> warnings;  // to be logged once logging runs

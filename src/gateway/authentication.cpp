@@ -73,27 +73,12 @@ void look_at(std::string_view presented, tenancy& who, std::int64_t now, look& r
         return;
     }
     const auto found = who.directory->find(who.hasher.hash(presented), now);
-    switch (found.what) {
-        case finding::known:
-            result.who = found.who;
-            return;
-        case finding::expired:
-            result.why = {errc::credential_expired, "The key has expired."};
-            return;
-        case finding::revoked:
-            result.why = {errc::credential_expired, "The key was revoked."};
-            return;
-        case finding::archived:
-            result.why = {errc::credential_expired, "The team of this key was archived."};
-            return;
-        case finding::administrator:
-            result.why = {errc::permission_denied, "A key of an administrator is not for this listener."};
-            return;
-        case finding::unknown:
-            result.why = {errc::credential_invalid, "The API key is not known to this gateway."};
-            result.key_may_be_new = governance::is_well_formed(presented);
-            return;
+    if (found.what == finding::known) {
+        result.who = found.who;
+        return;
     }
+    result.why = refusal_of(found.what);
+    result.key_may_be_new = found.what == finding::unknown && governance::is_well_formed(presented);
 }
 
 look look_up(const http::request_head& head, tenancy& who, std::int64_t now) {
@@ -116,6 +101,23 @@ std::unique_ptr<kept_head> copy_of(const http::request_head& head, const http::s
 }
 
 }  // namespace
+
+base::error refusal_of(finding what) {
+    switch (what) {
+        case finding::expired:
+            return {errc::credential_expired, "The key has expired."};
+        case finding::revoked:
+            return {errc::credential_expired, "The key was revoked."};
+        case finding::archived:
+            return {errc::credential_expired, "The team of this key was archived."};
+        case finding::administrator:
+            return {errc::permission_denied, "A key of an administrator is not for this listener."};
+        case finding::unknown:
+        case finding::known:
+            break;
+    }
+    return {errc::credential_invalid, "The API key is not known to this gateway."};
+}
 
 net::task<base::result<void>> authenticate(exchange& x, service& s, const http::request_head*& head,
                                            std::unique_ptr<kept_head>& kept) {

@@ -15,6 +15,7 @@
 #include "ledger/journal.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
+#include "upstream/quota.hpp"
 
 namespace gateway {
 
@@ -32,7 +33,8 @@ struct service {
     model_list_cache& models;
     answer_book& answers;
     count_tokens_limit& counting;
-    job_desk* jobs = nullptr;  // set before the first request
+    upstream::quota* quota = nullptr;  // hears of the upstream's limits; null: nobody asks for them
+    job_desk* jobs = nullptr;          // set before the first request
 };
 
 // The state of one request from its head to its log line; filled by the phases.

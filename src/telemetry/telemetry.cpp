@@ -233,12 +233,12 @@ void hub::log(level severity, std::string_view event, std::initializer_list<fiel
     state_->changed.notify_one();
 }
 
-void hub::add_gauge(std::string name, std::string help, std::function<double()> read) {
-    state_->counted.add(metric_kind::gauge, std::move(name), std::move(help), std::move(read));
+void hub::add_gauge(std::string name, std::string help, std::function<double()> read, metric_label label) {
+    state_->counted.add(metric_kind::gauge, std::move(name), std::move(help), std::move(read), std::move(label));
 }
 
-void hub::add_counter(std::string name, std::string help, std::function<double()> read) {
-    state_->counted.add(metric_kind::counter, std::move(name), std::move(help), std::move(read));
+void hub::add_counter(std::string name, std::string help, std::function<double()> read, metric_label label) {
+    state_->counted.add(metric_kind::counter, std::move(name), std::move(help), std::move(read), std::move(label));
 }
 
 std::string hub::scrape() {
