@@ -253,6 +253,15 @@ def test_a_queued_job_is_cancelled_at_once(jobs):
     check_refused(jobs.send("GET", job + "/result"), 409, "job_cancelled")
 
 
+def test_a_body_where_none_is_needed_is_read_away(gateway, jobs):
+    job = jobs.new()
+    with gateway.client() as client:
+        for body in (b"", b"{}", b"x" * 1000):
+            assert client.ask(request("GET", f"/v1/jobs/{job}", body)).status == 200
+        assert client.ask(request("POST", f"/v1/jobs/{job}/cancel", b"{}")).status == 200
+        assert client.ask(request("DELETE", f"/v1/jobs/{job}", b"")).status == 200
+
+
 def test_only_a_job_that_has_ended_can_be_deleted(jobs):
     job = jobs.new()
     check_refused(jobs.send("DELETE", job), 409, "job_conflict")
