@@ -89,7 +89,8 @@ install_with_npm() { # install_with_npm WHAT COMMAND...
     fi
 }
 
-# The official SDKs drive the tests, and SQS-compatible servers stand in for Amazon's. They need Node 20; Debian 12 has 18, so a newer one is put into build/node/.
+# The official SDKs drive the tests, and servers on Node stand in for Amazon's queue. They need Node
+# 20; Debian 12 has 18, so a newer one is put into build/node/.
 install_node_packages() {
     local folder node=22.23.3 machine version lock
     version=$(node --version)

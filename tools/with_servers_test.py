@@ -10,7 +10,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = os.path.join(ROOT, "tools/with_servers")
 SECONDS = 60 * float(os.environ.get("TEST_TIME_SCALE", "1"))
-SERVER_FOLDERS = ("claude-proxy-postgres-", "claude-proxy-pgbouncer-", "claude-proxy-redis-", "claude-proxy-sqs-", "claude-proxy-fauxqs-")
+SERVER_FOLDERS = tuple(f"claude-proxy-{name}-" for name in ("postgres", "pgbouncer", "redis", "sqs", "fauxqs"))
 
 # Prints where the servers' folders are, then waits to be ended.
 WAIT = "echo $TEST_SERVERS_CONTROL; exec sleep 300"

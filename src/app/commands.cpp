@@ -17,6 +17,7 @@ namespace app {
 void add_teams(CLI::App&, chosen_command&);
 void add_keys(CLI::App&, chosen_command&);
 void add_budgets(CLI::App&, chosen_command&);
+void add_jobs(CLI::App&, chosen_command&);
 void add_usage(CLI::App&, chosen_command&);
 void add_audit(CLI::App&, chosen_command&);
 void add_prices(CLI::App&, chosen_command&);
@@ -82,7 +83,7 @@ int run_command(int argc, char** argv) {
     version_word->add_flag("--json", json, "Print it as JSON");
 
     chosen_command chosen;
-    for (const auto add : {add_migrate, add_keys, add_teams, add_budgets, add_usage, add_audit, add_prices})
+    for (const auto add : {add_migrate, add_keys, add_teams, add_budgets, add_jobs, add_usage, add_audit, add_prices})
         add(app, chosen);
 
     try {

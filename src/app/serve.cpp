@@ -12,6 +12,7 @@
 #include "app/enforcement.hpp"
 #include "app/job_parts.hpp"
 #include "app/stores.hpp"
+#include "app/webhook_parts.hpp"
 #include "app/worker_parts.hpp"
 #include "gateway/front.hpp"
 #include "gateway/model_list_cache.hpp"
@@ -188,6 +189,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     stores kept(settings, rules, hub);
     rules.start();
     job_parts jobs(settings, rules.replica(), hub);
+    webhook_parts webhooks(settings, kept.hasher(), hub);
     worker_parts work(settings, jobs, as.works, hub);
     http::server_load load;
     http::server_load admin_load;
@@ -224,6 +226,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     rules.add_metrics(hub);
     work.add_metrics(hub);
     jobs.add_metrics(hub);
+    webhooks.start(rules.replica());
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {
@@ -252,6 +255,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     drain(settings, as, signals, hub, load, work, threads);
     for (const auto& thread : threads) thread->reactor.stop();
     for (const auto& thread : threads) thread->thread.join();
+    webhooks.stop();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
     work.stop();

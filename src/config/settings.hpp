@@ -24,6 +24,7 @@
 #include "governance/options.hpp"
 #include "http/options.hpp"
 #include "jobs/options.hpp"
+#include "jobs/webhook_options.hpp"
 #include "ledger/options.hpp"
 #include "queue/options.hpp"
 #include "telemetry/telemetry.hpp"
@@ -54,6 +55,7 @@ struct settings {
     aws::options aws;
     queue::options queue;  // its `aws` is the one above
     jobs::options jobs;
+    jobs::webhook_options webhooks;
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
     std::vector<std::string> warnings;  // to be logged once logging runs

@@ -43,7 +43,9 @@ PASSED_ON = {
     "LLVM_PROFILE_FILE": "",
     "PATH": "/usr/bin:/bin",
 }
-UNPREFIXED = {"ANTHROPIC_API_KEY", "LOG_LEVEL", "LOG_FORMAT", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "QUEUE_URL"}
+UNPREFIXED = {
+    "ANTHROPIC_API_KEY", "LOG_LEVEL", "LOG_FORMAT", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "QUEUE_URL",
+}  # fmt: skip
 REPORT = re.compile(r"runtime error:|Sanitizer|LeakSanitizer|WARNING: ThreadSanitizer|Assertion .* failed")
 
 # A killed test run leaves no processes behind (PR_SET_PDEATHSIG of prctl).
@@ -172,7 +174,7 @@ class Gateway(Process):
         values = dict(DEFAULTS)
         values["CLAUDE_PROXY_UPSTREAM_URL"] = upstream_url
         for name, value in settings.items():
-            full = name if name in UNPREFIXED else "CLAUDE_PROXY_" + name
+            full = name if name in UNPREFIXED or name.startswith("AWS_") else "CLAUDE_PROXY_" + name
             values[full] = value
         assert os.access(PROXY, os.X_OK), f"{PROXY} does not exist; build it or set CLAUDE_PROXY_BIN"
         super().__init__([PROXY, *words], values, files_max)

@@ -1,4 +1,4 @@
-"""Real PostgreSQL, PgBouncer, Redis and SQS-compatible servers for tests, each on a free loopback port and in a folder that goes away.
+"""Real PostgreSQL, PgBouncer, Redis and SQS servers for tests, each on a free loopback port and in a folder of its own.
 
 Every server can be stopped, started again on its port, and frozen, so that a test can see what an outage does. All of
 them end with the process that started them, however it ends. PostgreSQL and PgBouncer refuse to run as root: then they
@@ -321,10 +321,11 @@ class Redis(Server):
 class Sqs(Server):
     """A server that speaks the protocol of Amazon SQS; checks no signature, forgets everything when it stops.
 
-    `local-aws-sqs` is exact, `fauxqs` fast. Both are Node programs of tests/support/sqs.
+    Both kinds are Node programs of tests/support/sqs. `fauxqs` is faithful and fast; `local-aws-sqs` is another reading
+    of the protocol, with an empty body for an empty receive.
     """
 
-    def __init__(self, kind="local-aws-sqs"):
+    def __init__(self, kind="fauxqs"):
         self.name = {"local-aws-sqs": "sqs", "fauxqs": "fauxqs"}[kind]
         self.kind = kind
         super().__init__()
