@@ -223,7 +223,7 @@ net::task<base::result<void>> run(exchange& x, service& s, const http::request_h
                                  "preference-applied: respond-async\r\n"};
         co_return co_await submit(x, s, std::move(job), asked);
     }
-    const auto asked = anthropic::read_job_request(*body, {.plain_http_webhooks = s.jobs->rules.plain_http_webhooks});
+    const auto asked = anthropic::read_job_request(*body, {.plain_http_webhooks = s.jobs->plain_http_webhooks});
     if (!asked) co_return std::unexpected(asked.error());
     if (asked->request.size() > request_bytes_max) {
         co_return fail(errc::body_too_large, fmt::format("`request` exceeds the {} bytes allowed.", request_bytes_max));
@@ -264,7 +264,6 @@ bool prefers_async(const http::request_head& head) {
 
 net::task<void> submit_message(exchange& x, service& s, const http::request_head& head) {
     if (!x.caller->may_use_route("jobs")) {
-        if (head.framing != http::body_framing::none) x.client.close_after_this();
         co_await refuse(x, {errc::permission_denied,
                             "`Prefer: respond-async` makes a job, and the key's scopes do not include `jobs`."});
         co_return;
