@@ -25,20 +25,6 @@ std::size_t character_at(const char* at, std::size_t left) {
     return overlong || surrogate || beyond ? 0 : bytes;
 }
 
-bool is_plain_ascii(const char* text, std::size_t bytes) {
-    constexpr std::uint64_t high = 0x8080808080808080;
-    constexpr std::uint64_t ones = 0x0101010101010101;
-    std::uint64_t seen = 0;
-    std::size_t i = 0;
-    for (; i + 8 <= bytes; i += 8) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, text + i, 8);
-        seen |= (word | (word - ones)) & high;  // a byte with its high bit, or a zero
-    }
-    for (; i < bytes; ++i) seen |= (static_cast<unsigned char>(text[i]) & 0x80) | (text[i] == 0 ? 0x80u : 0u);
-    return seen == 0;
-}
-
 constexpr std::array<bool, 256> make_escaped() {
     std::array<bool, 256> escaped{};
     for (std::size_t c = 0; c < 0x20; ++c) escaped[c] = true;
@@ -71,6 +57,20 @@ cut_list cut_tags(std::string_view json, std::size_t bytes) {
     }
     if (json.front() != '[' || whole == 0) return {"[]"};
     return {json.substr(0, whole), false};
+}
+
+bool is_plain_ascii(const char* text, std::size_t bytes) {
+    constexpr std::uint64_t high = 0x8080808080808080;
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    std::uint64_t seen = 0;
+    std::size_t i = 0;
+    for (; i + 8 <= bytes; i += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, text + i, 8);
+        seen |= (word | (word - ones)) & high;  // a byte with its high bit, or a zero
+    }
+    for (; i < bytes; ++i) seen |= (static_cast<unsigned char>(text[i]) & 0x80) | (text[i] == 0 ? 0x80u : 0u);
+    return seen == 0;
 }
 
 void mend_text(char* text, std::size_t bytes) {
