@@ -171,8 +171,9 @@ std::string_view take_line(std::string_view& rest) {
 
 // Name, colon, value; the value's characters are not looked at.
 bool split_header_line(std::string_view line, header& parsed) {
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) return false;
+    std::size_t colon = 0;
+    while (colon < line.size() && token_characters[static_cast<unsigned char>(line[colon])]) ++colon;
+    if (colon == 0 || colon == line.size() || line[colon] != ':') return false;
     std::string_view value = line.substr(colon + 1);
     while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
     while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
@@ -191,9 +192,7 @@ std::string_view parse_headers(std::string_view rest, const head_limits& limits,
         const std::string_view line = take_line(rest);
         if (line.empty()) return {};
         if (head.headers.size() == limits.headers_max) return "more header lines than headers_max";
-        header parsed;
-        if (!split_header_line(line, parsed)) return "malformed header line";
-        head.headers.push_back(parsed);
+        if (!split_header_line(line, head.headers.emplace_back())) return "malformed header line";
     }
 }
 
@@ -289,18 +288,23 @@ bool equals_lower(std::string_view text, std::string_view lower) {
         const std::uint64_t is_letter = (low + every * (0x80 - 'a')) & ~(low + every * (0x7f - 'z')) & ~wanted;
         return ((given ^ wanted) & ~((is_letter & every * 0x80) >> 2)) == 0;
     };
-    std::size_t at = 0;
-    for (; at + 8 <= text.size(); at += 8) {
-        std::uint64_t given = 0;
-        std::uint64_t wanted = 0;
-        std::memcpy(&given, text.data() + at, 8);
-        std::memcpy(&wanted, lower.data() + at, 8);
-        if (!same(given, wanted)) return false;
+    const auto word = [](const char* at) {
+        std::uint64_t bytes = 0;
+        std::memcpy(&bytes, at, 8);
+        return bytes;
+    };
+    if (text.size() >= 8) {
+        for (std::size_t at = 0; at + 8 <= text.size(); at += 8) {
+            if (!same(word(text.data() + at), word(lower.data() + at))) return false;
+        }
+        return same(word(text.data() + text.size() - 8), word(lower.data() + text.size() - 8));  // some of them again
     }
     std::uint64_t given = 0;
     std::uint64_t wanted = 0;
-    std::memcpy(&given, text.data() + at, text.size() - at);
-    std::memcpy(&wanted, lower.data() + at, text.size() - at);
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        given = given << 8 | static_cast<unsigned char>(text[at]);
+        wanted = wanted << 8 | static_cast<unsigned char>(lower[at]);
+    }
     return same(given, wanted);
 }
 
