@@ -169,11 +169,31 @@ std::string_view take_line(std::string_view& rest) {
     return line;
 }
 
+// Letters, digits and dashes only, eight at a time: what nearly every field name is made of.
+bool is_plain_name(std::string_view name) {
+    constexpr std::uint64_t every = 0x0101010101010101;
+    std::uint64_t other = 0;
+    const auto look = [&](const char* at) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, at, 8);
+        const std::uint64_t bytes = word & every * 0x7f;  // so that no sum below carries into the next byte
+        const std::uint64_t lower = bytes | every * 0x20;
+        const std::uint64_t letters = (lower + every * (0x80 - 'a')) & ~(lower + every * (0x7f - 'z'));
+        const std::uint64_t digits = (bytes + every * (0x80 - '0')) & ~(bytes + every * (0x7f - '9'));
+        const std::uint64_t dashes = ~((bytes ^ every * '-') + every * 0x7f);
+        other |= word | ~(letters | digits | dashes);
+    };
+    if (name.size() < 8) return false;
+    for (std::size_t at = 0; at + 8 <= name.size(); at += 8) look(name.data() + at);
+    look(name.data() + name.size() - 8);  // some of them again
+    return (other & every * 0x80) == 0;
+}
+
 // Name, colon, value; the value's characters are not looked at.
 bool split_header_line(std::string_view line, header& parsed) {
-    std::size_t colon = 0;
-    while (colon < line.size() && token_characters[static_cast<unsigned char>(line[colon])]) ++colon;
-    if (colon == 0 || colon == line.size() || line[colon] != ':') return false;
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) return false;
+    if (const auto name = line.substr(0, colon); !is_plain_name(name) && !is_token(name)) return false;
     std::string_view value = line.substr(colon + 1);
     while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
     while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
