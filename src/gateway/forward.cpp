@@ -74,7 +74,7 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     how.meter = what.metered ? &meter : nullptr;
     if ((*head)->status == 200) how.rewrite = what.rewrite;
     auto outcome = co_await relay_plain(x, s, call, **head, how);
-    if (what.metered) x.record.answer = meter.result();
+    if (what.metered) x.record.answer = std::move(meter).result();
     co_return after_sending(std::move(outcome), status);
 }
 
