@@ -123,7 +123,8 @@ std::string new_job_id(std::int64_t at_us) {
     constexpr std::size_t time_digits = 11, random_digits = 13;
     std::string time(time_digits, '0');
     for (auto digit = time.rbegin(); digit != time.rend(); ++digit, at_us /= 36) *digit = digits[at_us % 36];
-    std::string random = new_id("").substr(0, random_digits);
+    const std::string id = new_id("", std::chrono::system_clock::now());  // its end is random
+    std::string random = id.substr(id.size() - random_digits);
     for (char& c : random)
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     return "job_" + time + random;
