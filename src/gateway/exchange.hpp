@@ -1,6 +1,7 @@
 // One request and its answer, as the endpoints of the gateway see it, and the parts of the gateway they work with.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -87,8 +88,8 @@ net::task<void> refuse(exchange& x, base::error why);
 net::task<void> answer(exchange& x, int status, std::string_view extra_headers, std::string_view content_type,
                        std::string_view body);
 
-// 24 random characters behind "req_cp_".
-std::string new_request_id();
-std::string new_id(std::string_view prefix);
+// Nine characters of the time in milliseconds and 15 random ones behind the prefix: later ids are greater.
+std::string new_id(std::string_view prefix, std::chrono::system_clock::time_point at);
+std::string new_request_id(std::chrono::system_clock::time_point at);  // behind "req_cp_"
 
 }  // namespace gateway
