@@ -230,7 +230,7 @@ net::task<base::result<batch_lane::candidate>> batch_lane::admit(net::timer& clo
 net::task<void> batch_lane::make(std::string headers, std::vector<candidate> those, time_ms now) {
     net::timer clock(with_.reactor);
     batch_entry batch;
-    batch.id = gateway::new_id("lane_");
+    batch.id = gateway::new_id("lane_", std::chrono::system_clock::now());
     batch.created_at = now;
     std::vector<lane_rows::entering_job> entering;
     entering.reserve(those.size());
