@@ -189,6 +189,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     stores kept(settings, rules, hub);
     rules.start();
     job_parts jobs(settings, rules.replica(), hub);
+    jobs.store().hold_claims_on(rules.budgets());
     webhook_parts webhooks(settings, kept.hasher(), hub);
     worker_parts work(settings, jobs, as.works, hub);
     http::server_load load;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/time_text.hpp"
+#include "governance/job_holds.hpp"
 #include "governance/rate_limit_headers.hpp"
 #include "net/signal.hpp"
 
@@ -224,6 +225,11 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     into.bound = s.who.prices.bound_of(view.model, into.facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
+    if (x.money) {
+        // What was held for the job when it was submitted has come with its claim.
+        x.money->give_to(into.budgets);
+        x.money.reset();
+    }
     if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
     auto held = co_await hold(x, s, into.bound, into.budgets);
     if (!held) into.input_used = 0;  // nothing will be sent: the estimate goes back

@@ -19,6 +19,10 @@
 #include "upstream/client.hpp"
 #include "upstream/quota.hpp"
 
+namespace governance {
+class arrived_money;  // job_holds.hpp
+}
+
 namespace gateway {
 
 class model_list_cache;
@@ -53,6 +57,7 @@ struct exchange {
     http::body_reservation reservation{};
     std::shared_ptr<const governance::caller> caller{};  // set once the request is authenticated
     std::string limit_headers{};                         // the caller's own rate limits, for the answer
+    std::shared_ptr<governance::arrived_money> money{};  // of a job's request: came with its claim, for its admission
     std::shared_ptr<recorded_answer> recording{};        // others with the same Idempotency-Key may want the answer
     std::string refused_because{};                       // the sentence of our own error, for the ledger
 

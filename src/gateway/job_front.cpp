@@ -66,6 +66,7 @@ net::task<void> job_front::run(exchange& x, const http::request_head& head) {
     x.record.path = fmt::format("/v1/jobs/{}", job_id_);  // the log line names the job
     x.record.route = found.row->label;
     x.caller = caller_;
+    x.money = std::move(money_);
     x.record.caller = x.caller->key_id;
     x.record.team = x.caller->team_name;
     // The address that the job came from was looked at when it was submitted; what a key may do is asked again.

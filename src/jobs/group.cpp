@@ -48,6 +48,10 @@ void operation::tell(bool committed) {
                    [&](change_operation& one) { one.done(how(one.answer)); },
                    [&](announced_operation& one) { one.done(how(outcome::done)); },
                    [&](claim_operation& one) {
+                       one.tried.clear();
+                       for (const auto& job : one.answer) {
+                           if (committed && job.money) job.money->committed();
+                       }
                        one.done(how(outcome::done), committed ? std::move(one.answer) : std::vector<claimed>());
                    },
                    [&](sweep_operation& one) { one.done(how(outcome::done), std::move(one.answer)); },

@@ -17,6 +17,10 @@
 #include "jobs/job.hpp"
 #include "jobs/options.hpp"
 
+namespace governance {
+class budget_registry;  // budget.hpp
+}
+
 namespace jobs {
 
 enum class outcome : std::uint8_t {
@@ -95,6 +99,9 @@ public:
     store& operator=(const store&) = delete;
 
     void on_change(std::function<void(const change&)> listener);  // before the first call
+    // Where the money of claimed jobs is held (claimed::money). Without it nobody holds it, and their admissions stand
+    // in line. Before the first call; must outlive the store.
+    void hold_claims_on(const governance::budget_registry& budgets);
     // The first failure of a write and the recovery; on a store thread. Before the first call.
     void on_database(std::function<void(bool reachable, const std::string& why)> listener);
 
