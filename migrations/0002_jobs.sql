@@ -84,13 +84,15 @@ CREATE TABLE claude_proxy.job_attempts (
   PRIMARY KEY (job_id, attempt)
 );
 
--- Deliveries of webhooks: one row a job that wants one and has ended, made in the transaction that ends it.
--- state: waiting, delivered, given_up.
+-- Deliveries of webhooks: one row a job that wants one and has ended, made in the transaction that ends it
+-- (jobs/webhook_deliveries.hpp). state: waiting, delivered, given_up. endpoint: scheme, host and port of the URL.
+-- tries counts requests that were made; a claim that ran out is another replica's to take. replayed_at: 0 for never.
 CREATE TABLE claude_proxy.webhook_deliveries (
   id TEXT PRIMARY KEY,
   job_id TEXT NOT NULL,
   team_id TEXT NOT NULL,
   url TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
   event TEXT NOT NULL,
   body TEXT NOT NULL,
   state TEXT NOT NULL,
@@ -101,10 +103,19 @@ CREATE TABLE claude_proxy.webhook_deliveries (
   last_status BIGINT NOT NULL DEFAULT 0,
   last_error TEXT NOT NULL DEFAULT '',
   created_at BIGINT NOT NULL,
-  updated_at BIGINT NOT NULL
+  updated_at BIGINT NOT NULL,
+  replayed_at BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX webhook_deliveries_due ON claude_proxy.webhook_deliveries (next_at) WHERE state = 'waiting';
 CREATE INDEX webhook_deliveries_by_job ON claude_proxy.webhook_deliveries (job_id);
+CREATE INDEX webhook_deliveries_by_time ON claude_proxy.webhook_deliveries (created_at, id);
+-- The secret that signs a team's webhooks is made from the pepper and a number; no row: number 1. The number before it
+-- still signs until previous_until.
+CREATE TABLE claude_proxy.webhook_secrets (
+  team_id TEXT PRIMARY KEY,
+  version BIGINT NOT NULL,
+  previous_until BIGINT NOT NULL
+);
 
 -- Which team made a resource that lives upstream (batch, file, skill): others do not see it.
 CREATE TABLE claude_proxy.resources (
@@ -164,6 +175,7 @@ ALTER TABLE claude_proxy.job_results ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.job_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.job_attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.webhook_deliveries ENABLE ROW LEVEL SECURITY;
+ALTER TABLE claude_proxy.webhook_secrets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.resources ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.batches ENABLE ROW LEVEL SECURITY;
 ALTER TABLE claude_proxy.batch_jobs ENABLE ROW LEVEL SECURITY;

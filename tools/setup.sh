@@ -89,9 +89,10 @@ install_with_npm() { # install_with_npm WHAT COMMAND...
     fi
 }
 
-# The official SDKs drive the tests. They need Node 20; Debian 12 has 18, so a newer one is put into build/node/.
+# The official SDKs drive the tests, and servers on Node stand in for Amazon's queue. They need Node
+# 20; Debian 12 has 18, so a newer one is put into build/node/.
 install_node_packages() {
-    local folder=tests/sdk node=22.23.3 machine version
+    local folder node=22.23.3 machine version lock
     version=$(node --version)
     version=${version#v}
     if [ "${version%%.*}" -lt 20 ] && [ ! -x build/node/bin/node ]; then
@@ -100,10 +101,12 @@ install_node_packages() {
             npm install --prefix build/node --no-save "node-linux-$machine@$node"
         ln -sfn "node_modules/node-linux-$machine/bin" build/node/bin
     fi
-    local lock=$folder/package-lock.json installed=$folder/node_modules/.package-lock.json
-    if [ -e "$lock" ] && [ ! "$installed" -nt "$lock" ]; then
-        install_with_npm "npm ci in $folder" npm ci --prefix $folder
-    fi
+    for folder in tests/sdk tests/support/sqs; do
+        lock=$folder/package-lock.json
+        if [ -e "$lock" ] && [ ! "$folder/node_modules/.package-lock.json" -nt "$lock" ]; then
+            install_with_npm "npm ci in $folder" npm ci --prefix $folder
+        fi
+    done
 }
 case " ${groups[*]} " in *" test "*) install_node_packages ;; esac
 say "ready (${groups[*]})"

@@ -14,6 +14,8 @@ constexpr route all_routes[] = {
     {"GET", "/admin/v1/teams/{}", viewer, show_team},
     {"PATCH", "/admin/v1/teams/{}", operator_, update_team},
     {"DELETE", "/admin/v1/teams/{}", operator_, archive_team},
+    {"GET", "/admin/v1/teams/{}/webhook-secret", admin, show_webhook_secret},
+    {"POST", "/admin/v1/teams/{}/webhook-secret", admin, rotate_webhook_secret},
     // The keys of administrators need the role admin: governance/administration.hpp.
     {"GET", "/admin/v1/keys", viewer, list_keys},
     {"POST", "/admin/v1/keys", operator_, create_key},
@@ -29,6 +31,9 @@ constexpr route all_routes[] = {
     {"POST", "/admin/v1/limits", operator_, set_limit},
     {"GET", "/admin/v1/usage", viewer, report_usage, true},
     {"GET", "/admin/v1/requests/{}", viewer, explain_request},
+    {"GET", "/admin/v1/webhooks", viewer, list_webhooks},
+    {"POST", "/admin/v1/webhooks/replay", operator_, replay_webhooks},
+    {"GET", "/admin/v1/webhooks/{}", viewer, show_webhook},
     {"GET", "/admin/v1/audit", viewer, list_audit},
     {"GET", "/admin/v1/audit/verify", viewer, verify_audit, true},
     {"POST", "/admin/v1/resources", operator_, claim_resource},

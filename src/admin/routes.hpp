@@ -27,6 +27,12 @@ base::result<reply> set_limit(const request&, workbench&);
 // usage.cpp
 base::result<reply> report_usage(const request&, workbench&);
 base::result<reply> explain_request(const request&, workbench&);
+// webhooks.cpp
+base::result<reply> show_webhook_secret(const request&, workbench&);
+base::result<reply> rotate_webhook_secret(const request&, workbench&);
+base::result<reply> list_webhooks(const request&, workbench&);
+base::result<reply> show_webhook(const request&, workbench&);
+base::result<reply> replay_webhooks(const request&, workbench&);
 // audit.cpp
 base::result<reply> list_audit(const request&, workbench&);
 base::result<reply> verify_audit(const request&, workbench&);

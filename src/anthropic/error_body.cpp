@@ -1,10 +1,11 @@
 #include "anthropic/error_body.hpp"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "anthropic/json_text.hpp"
 
 namespace anthropic {
 namespace {
@@ -49,6 +50,20 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "There is no such thing.";
         case conflict:
             return "The name is taken.";
+        case job_not_found:
+            return "There is no such job.";
+        case job_not_finished:
+            return "The job has not ended yet.";
+        case job_conflict:
+            return "The job's state does not allow that.";
+        case job_failed:
+            return "The job has failed.";
+        case job_cancelled:
+            return "The job was cancelled.";
+        case job_expired:
+            return "The job was not started before it expired.";
+        case jobs_full:
+            return "The team has as many queued and running jobs as it may.";
         case requests_per_minute:
             return "The limit of requests per minute is reached.";
         case input_tokens_per_minute:
@@ -69,6 +84,10 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The gateway has not been able to look at its keys for too long; try again shortly.";
         case database_unavailable:
             return "The gateway's database cannot be reached; try again shortly.";
+        case jobs_unavailable:
+            return "Jobs cannot be stored or read at the moment; try again shortly.";
+        case too_many_followers:
+            return "The gateway has as many followers of jobs as it may; try again shortly.";
         case resources_unavailable:
             return "Whose this is cannot be looked up at the moment; try again shortly.";
         case route_unknown:
@@ -113,40 +132,6 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The upstream is not available at the moment.";
     }
     return "Something went wrong inside the gateway.";
-}
-
-// Length of the valid UTF-8 character at the beginning of `text`, 0 if there is none.
-std::size_t character_bytes(std::string_view text) {
-    const auto lead = static_cast<unsigned char>(text.front());
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC0 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (length > text.size()) return 0;
-    return simdjson::validate_utf8(text.data(), length) ? length : 0;
-}
-
-// Writes `text` between the quotes of a JSON string. Every byte that is no UTF-8 becomes a question mark.
-void append_escaped(std::string& to, std::string_view text) {
-    while (!text.empty()) {
-        const char letter = text.front();
-        std::size_t length = 1;
-        if (letter == '"' || letter == '\\') {
-            to += '\\';
-            to += letter;
-        } else if (letter == '\n') {
-            to += "\\n";
-        } else if (letter == '\r') {
-            to += "\\r";
-        } else if (letter == '\t') {
-            to += "\\t";
-        } else if (static_cast<unsigned char>(letter) < 0x20) {
-            to += fmt::format("\\u{:04x}", static_cast<unsigned>(letter));
-        } else if (const auto bytes = character_bytes(text)) {
-            length = bytes;
-            to += text.substr(0, bytes);
-        } else {
-            to += '?';
-        }
-        text.remove_prefix(length);
-    }
 }
 
 }  // namespace

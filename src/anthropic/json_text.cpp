@@ -1,5 +1,6 @@
 #include "anthropic/json_text.hpp"
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <algorithm>
@@ -56,6 +57,14 @@ std::optional<std::uint32_t> unicode_escape(std::string_view text, std::size_t& 
     return 0x10000 + ((*unit - 0xD800) << 10) + (*low - 0xDC00);
 }
 
+// Length of the valid UTF-8 character at the beginning of `text`, 0 if there is none.
+std::size_t character_bytes(std::string_view text) {
+    const auto lead = static_cast<unsigned char>(text.front());
+    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC0 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    if (length > text.size()) return 0;
+    return simdjson::validate_utf8(text.data(), length) ? length : 0;
+}
+
 }  // namespace
 
 std::optional<std::string> unescape(std::string_view between_quotes) {
@@ -109,6 +118,31 @@ std::optional<std::string> decode_string(std::string_view text) {
     if (std::ranges::any_of(inside, [](char byte) { return static_cast<unsigned char>(byte) < 0x20; })) return {};
     if (!simdjson::validate_utf8(inside.data(), inside.size())) return {};
     return unescape(inside);
+}
+
+void append_escaped(std::string& to, std::string_view text) {
+    while (!text.empty()) {
+        const char letter = text.front();
+        std::size_t length = 1;
+        if (letter == '"' || letter == '\\') {
+            to += '\\';
+            to += letter;
+        } else if (letter == '\n') {
+            to += "\\n";
+        } else if (letter == '\r') {
+            to += "\\r";
+        } else if (letter == '\t') {
+            to += "\\t";
+        } else if (static_cast<unsigned char>(letter) < 0x20) {
+            to += fmt::format("\\u{:04x}", static_cast<unsigned>(letter));
+        } else if (const auto bytes = character_bytes(text)) {
+            length = bytes;
+            to += text.substr(0, bytes);
+        } else {
+            to += '?';
+        }
+        text.remove_prefix(length);
+    }
 }
 
 std::optional<std::uint64_t> plain_count(std::string_view text) {

@@ -1,4 +1,5 @@
-// Small readers of JSON text that somebody else has already cut out: one string, one count. Plain functions of bytes.
+// Small readers of JSON text that somebody else has already cut out: one string, one count; and the writer of a string.
+// Plain functions of bytes.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,9 @@ std::optional<std::string> unescape(std::string_view between_quotes);
 // A whole JSON string, quotes included. Nothing when it is not one: no quotes, a control character, a bad escape,
 // invalid UTF-8.
 std::optional<std::string> decode_string(std::string_view text);
+
+// Writes `text` as it stands between the quotes of a JSON string. Every byte that is no UTF-8 becomes a question mark.
+void append_escaped(std::string& to, std::string_view text);
 
 // A non-negative integer in plain digits. Nothing for everything else: sign, fraction, exponent, leading zero, more
 // than 64 bits.

@@ -17,6 +17,7 @@ namespace app {
 void add_teams(CLI::App&, chosen_command&);
 void add_keys(CLI::App&, chosen_command&);
 void add_budgets(CLI::App&, chosen_command&);
+void add_jobs(CLI::App&, chosen_command&);
 void add_usage(CLI::App&, chosen_command&);
 void add_audit(CLI::App&, chosen_command&);
 void add_prices(CLI::App&, chosen_command&);
@@ -65,6 +66,14 @@ int run_command(int argc, char** argv) {
 
     CLI::App* const serve_word = app.add_subcommand("serve", "Run the API until SIGTERM, then drain");
     serve_word->footer(settings_help());
+    role as;
+    serve_word->add_flag("--with-worker", as.works, "Also carry durable jobs out, as `worker` does");
+
+    CLI::App* const worker_word = app.add_subcommand(
+        "worker", "Carry durable jobs out until SIGTERM, then hand back what cannot be finished in the drain time");
+    worker_word->footer(
+        "The process has no public listener; metrics, /health and /ready are on CLAUDE_PROXY_ADMIN_LISTEN.\n"
+        "It takes the same settings as `serve`.");
 
     bool json = false;
     CLI::App* const doctor_word =
@@ -76,7 +85,7 @@ int run_command(int argc, char** argv) {
 
     chosen_command chosen;
     for (const auto add :
-         {add_migrate, add_keys, add_teams, add_budgets, add_usage, add_audit, add_prices, add_resources})
+         {add_migrate, add_keys, add_teams, add_budgets, add_jobs, add_usage, add_audit, add_prices, add_resources})
         add(app, chosen);
 
     try {
@@ -91,7 +100,8 @@ int run_command(int argc, char** argv) {
     const auto settings = load_settings(chosen ? config::purpose::administer : config::purpose::serve);
     if (!settings) return 2;
     if (chosen) return chosen(*settings);
-    return doctor_word->parsed() ? doctor(*settings, json) : serve(*settings);
+    if (worker_word->parsed()) as = {.answers = false, .works = true};
+    return doctor_word->parsed() ? doctor(*settings, json) : serve(*settings, as);
 }
 
 }  // namespace app

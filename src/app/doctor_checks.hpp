@@ -19,8 +19,8 @@ struct doctor_check {
     std::string cure{};
 };
 
-// The database and its schema, the journal's folder, Redis, the prices and the JWT settings. Changes nothing: a SQLite
-// file that is not there yet is not made.
+// The database and its schema, the journal's folder, Redis, the queue, the prices and the JWT settings. Changes
+// nothing: a SQLite file that is not there yet is not made.
 void check_stores(const config::settings& settings, std::vector<doctor_check>& all);
 
 }  // namespace app

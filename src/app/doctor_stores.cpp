@@ -7,6 +7,7 @@
 #include "app/price_file.hpp"
 #include "database/migrations.hpp"
 #include "governance/jwt_options.hpp"
+#include "queue/queue.hpp"
 #include "redis/connection.hpp"
 
 namespace app {
@@ -56,6 +57,23 @@ doctor_check check_redis(const config::settings& settings) {
     return {"redis", result::warn, on.error(), "start it or correct REDIS_URL; until then limits are per replica"};
 }
 
+doctor_check check_queue(const config::settings& settings) {
+    queue::options once = settings.queue;  // who waits for the doctor has no time for more
+    once.aws.attempts_max = 1;
+    once.aws.call_timeout = std::chrono::milliseconds(5'000);
+    try {
+        const auto seen = queue::open(once)->look();
+        if (once.url == "embedded") return {"queue", result::ok, "embedded: jobs are announced in this process only"};
+        const std::string text =
+            fmt::format("SQS: {} messages wait, {} are in work, {} are dead", seen.waiting, seen.in_flight, seen.dead);
+        if (seen.dead == 0) return {"queue", result::ok, text};
+        return {"queue", result::warn, text, "look why these jobs failed, then move them back"};
+    } catch (const queue::failure& problem) {
+        if (problem.may_retry) return {"queue", result::warn, problem.what(), "jobs wait until the queue answers"};
+        return {"queue", result::fail, problem.what(), "correct QUEUE_URL or the AWS_* settings"};
+    }
+}
+
 }  // namespace
 
 void check_stores(const config::settings& settings, std::vector<doctor_check>& all) {
@@ -65,6 +83,7 @@ void check_stores(const config::settings& settings, std::vector<doctor_check>& a
                       : doctor_check{"journal", result::fail, settings.ledger.directory + " cannot be written",
                                      "correct CLAUDE_PROXY_JOURNAL_DIR or its permissions"});
     if (!settings.redis_url.empty()) all.push_back(check_redis(settings));
+    all.push_back(check_queue(settings));
     if (!settings.prices_file.empty()) {
         const auto prices = load_prices(settings.prices_file);
         all.push_back(prices ? doctor_check{"prices", result::ok, "table " + prices->id()}

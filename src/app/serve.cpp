@@ -10,8 +10,11 @@
 
 #include "admin/front.hpp"
 #include "app/enforcement.hpp"
+#include "app/job_parts.hpp"
 #include "app/open_database.hpp"
 #include "app/stores.hpp"
+#include "app/webhook_parts.hpp"
+#include "app/worker_parts.hpp"
 #include "gateway/batch_poller.hpp"
 #include "gateway/front.hpp"
 #include "gateway/model_list_cache.hpp"
@@ -27,7 +30,8 @@ struct reactor_thread {
     reactor_thread(const config::settings& settings, const upstream::origin& origin, net::resolver& names,
                    SSL_CTX* upstream_tls, SSL_CTX* listener_tls, stores& kept, enforcement& rules,
                    gateway::model_list_cache& models, gateway::answer_book& answers,
-                   gateway::count_tokens_limit& counting, http::server_load& load, telemetry::hub& hub)
+                   gateway::count_tokens_limit& counting, upstream::quota* quota, gateway::job_desk& jobs,
+                   http::server_load& load, telemetry::hub& hub)
         : upstream(reactor, settings.upstream, origin, names, upstream_tls),
           who{.rules = settings.governance,
               .directory = kept.keeper().current(),
@@ -37,8 +41,8 @@ struct reactor_thread {
               .money = rules.money(),
               .jwt = kept.jwt(),
               .tokens = governance::token_verifier(kept.jwt())},
-          parts{settings.gateway, who,     rules.add_lane(), upstream,      hub.add_lane(), hub,
-                models,           answers, counting,         kept.owners(), kept.batches()},
+          parts{settings.gateway, who,      rules.add_lane(), upstream,       hub.add_lane(), hub,  models,
+                answers,          counting, kept.owners(),    kept.batches(), quota,          &jobs},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
         reactor.on_failure = [&hub](std::exception_ptr failure) {
@@ -111,10 +115,10 @@ void add_gauges(telemetry::hub& hub, const http::server_load& load,
                     sum(&counts::tls_resumptions));
 }
 
-// Two stages: not ready but serving, then running requests may finish; what is left is ended. A second signal cuts
-// short.
-void drain(const config::settings& settings, const sigset_t& signals, telemetry::hub& hub, http::server_load& load,
-           std::vector<std::unique_ptr<reactor_thread>>& threads) {
+// Two stages: not ready but serving, then running requests and jobs may finish; what is left is ended, and such jobs go
+// back into the queue. A second signal cuts short.
+void drain(const config::settings& settings, role as, const sigset_t& signals, telemetry::hub& hub,
+           http::server_load& load, worker_parts& work, std::vector<std::unique_ptr<reactor_thread>>& threads) {
     using clock = std::chrono::steady_clock;
     constexpr std::chrono::milliseconds look_every{50};
     constexpr std::chrono::milliseconds goodbye_time{3'000};  // for the last events and closes after the cut
@@ -131,27 +135,49 @@ void drain(const config::settings& settings, const sigset_t& signals, telemetry:
             cut = number == SIGTERM || number == SIGINT;
         }
     };
+    // Who gets requests has to hear first that we are not ready; a worker gets none.
+    const auto delay = as.answers ? settings.gateway.drain_delay : std::chrono::milliseconds(0);
     load.draining = true;
+    work.stop_claiming();
     hub.log(level::info, "draining",
-            {{"delay_ms", fmt::to_string(settings.gateway.drain_delay.count())},
+            {{"delay_ms", fmt::to_string(delay.count())},
              {"timeout_ms", fmt::to_string(settings.gateway.drain_timeout.count())}});
-    wait(clock::now() + settings.gateway.drain_delay, [] { return false; });
+    wait(clock::now() + delay, [] { return false; });
     on_all(&http::server::stop_accepting);
     const auto idle_closed = [&] {
         on_all(&http::server::close_idle);
-        return load.connections.load() == 0;
+        return load.connections.load() == 0 && !work.busy();
     };
     wait(clock::now() + settings.gateway.drain_timeout, idle_closed);
-    if (const auto left = load.connections.load(); left > 0) {
+    if (const auto left = load.connections.load(); left > 0 || work.busy()) {
         hub.log(level::warn, "cutting",
-                {{"connections", fmt::to_string(left)}, {"why", cut ? "second signal" : "drain_timeout"}});
+                {{"connections", fmt::to_string(left)},
+                 {"jobs", work.busy() ? "handed back" : "none"},
+                 {"why", cut ? "second signal" : "drain_timeout"}});
+        work.hand_back();
         on_all(&http::server::cancel_all);
         const auto until = clock::now() + goodbye_time;
-        while (load.connections.load() > 0 && clock::now() < until) std::this_thread::sleep_for(look_every);
+        while ((load.connections.load() > 0 || work.busy()) && clock::now() < until)
+            std::this_thread::sleep_for(look_every);
     }
 }
 
-int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& signals) {
+// The public listener: one socket a reactor, all on the same port, which is returned.
+std::uint16_t listen(const config::settings& settings, std::vector<std::unique_ptr<reactor_thread>>& threads) {
+    // Sharing a port would also share it with a stranger: make sure that nobody listens there first.
+    const bool shared = threads.size() > 1;
+    if (shared && settings.listen.port != 0)
+        close(http::bind_listener(settings.listen.host, settings.listen.port, false));
+    std::uint16_t port = settings.listen.port;
+    for (const auto& thread : threads) {
+        const int listener = http::bind_listener(settings.listen.host, port, shared);
+        port = http::bound_port(listener);
+        thread->server.listen(listener);
+    }
+    return port;
+}
+
+int run(const config::settings& settings, role as, telemetry::hub& hub, const sigset_t& signals) {
     const auto origin = upstream::parse_origin(settings.upstream.url);
     if (!origin) throw std::runtime_error("CLAUDE_PROXY_UPSTREAM_URL: " + origin.error());
     const auto listener_tls =
@@ -164,6 +190,9 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     enforcement rules(settings, hub);
     stores kept(settings, rules, rules.replica(), hub);
     rules.start();
+    job_parts jobs(settings, rules.replica(), hub);
+    webhook_parts webhooks(settings, kept.hasher(), hub);
+    worker_parts work(settings, jobs, as.works, hub);
     http::server_load load;
     http::server_load admin_load;
 
@@ -172,7 +201,7 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     for (unsigned i = 0; i < count; ++i) {
         threads.push_back(std::make_unique<reactor_thread>(settings, *origin, names, upstream_tls.get(),
                                                            listener_tls.get(), kept, rules, models, answers, counting,
-                                                           load, hub));
+                                                           work.quota(), jobs.desk(), load, hub));
     }
     // The keepers' threads run from here on. New snapshots reach the reactors as work of theirs.
     const auto on_all_reactors = [&threads](const auto& change) {
@@ -187,19 +216,11 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
                         on_all_reactors([made](reactor_thread& each) { each.who.tokens.use(made); });
                     }});
     for (const auto& thread : threads) thread->who.issuer = kept.issuer();
+    jobs.start();
     admin::front admin_requests(kept.admin_services(settings, hub, load));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
-    // Sharing a port would also share it with a stranger: make sure that nobody listens there first.
-    const bool shared = count > 1;
-    if (shared && settings.listen.port != 0)
-        close(http::bind_listener(settings.listen.host, settings.listen.port, false));
-    std::uint16_t port = settings.listen.port;
-    for (const auto& thread : threads) {
-        const int listener = http::bind_listener(settings.listen.host, port, shared);
-        port = http::bound_port(listener);
-        thread->server.listen(listener);
-    }
+    const std::uint16_t port = as.answers ? listen(settings, threads) : std::uint16_t{0};
     const int admin_listener = http::bind_listener(settings.admin_listen.host, settings.admin_listen.port, false);
     const std::uint16_t admin_port = http::bound_port(admin_listener);
     admin_server.listen(admin_listener);
@@ -214,6 +235,9 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
     first.post([&batch_looks] { batch_looks.start(); });
     add_gauges(hub, load, threads);
     rules.add_metrics(hub);
+    work.add_metrics(hub);
+    jobs.add_metrics(hub);
+    webhooks.start(rules.replica());
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {
@@ -222,12 +246,16 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
         });
     }
     hub.log(level::info, "listening",
-            {{"listen", text_of(settings.listen, port)},
+            {{"listen", as.answers ? text_of(settings.listen, port) : "nowhere"},
              {"admin_listen", text_of(settings.admin_listen, admin_port)},
              {"tls", listener_tls ? "yes" : "no"},
              {"upstream", settings.upstream.url},
              {"threads", fmt::to_string(count)},
              {"pid", fmt::to_string(getpid())}});
+
+    std::vector<worker_parts::seat> seats;
+    for (const auto& thread : threads) seats.push_back({thread->reactor, thread->parts});
+    work.start(seats, load);
 
     for (;;) {
         int number = 0;
@@ -235,13 +263,16 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
         if (number != SIGHUP) break;
         hub.log(level::info, "hangup_ignored", {{"why", "settings are read at start; restart to change them"}});
     }
-    drain(settings, signals, hub, load, threads);
+    drain(settings, as, signals, hub, load, work, threads);
     for (const auto& thread : threads) thread->reactor.stop();
     for (const auto& thread : threads) thread->thread.join();
+    webhooks.stop();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
     kept.close();
-    hub.scrape();  // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
+    work.stop();
+    jobs.finish();  // it posts to the reactors too, and decides what becomes of held money
+    hub.scrape();   // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
     rules.finish();
     hub.log(level::info, "stopped");
     return 0;
@@ -249,13 +280,13 @@ int run(const config::settings& settings, telemetry::hub& hub, const sigset_t& s
 
 }  // namespace
 
-int serve(const config::settings& settings) {
+int serve(const config::settings& settings, role as) {
     const sigset_t signals = block_signals();
     raise_open_file_limit();
     telemetry::hub hub(settings.log, STDERR_FILENO);
     for (const auto& warning : settings.warnings) hub.log(level::warn, "setting", {{"what", warning}});
     try {
-        return run(settings, hub, signals);
+        return run(settings, as, hub, signals);
     } catch (const std::exception& problem) {
         hub.log(level::error, "cannot_start", {{"what", problem.what()}});
         return 1;

@@ -1,11 +1,18 @@
-// `claude-proxy serve`: builds every part, runs it until a signal says stop, drains, and takes it apart again.
+// `claude-proxy serve` and `claude-proxy worker`: builds every part, runs it until a signal says stop, drains, and
+// takes it apart again.
 #pragma once
 
 #include "config/settings.hpp"
 
 namespace app {
 
+// What a process does: `serve` answers, `worker` works, `serve --with-worker` both. All have the admin listener.
+struct role {
+    bool answers = true;  // the public listener
+    bool works = false;   // carries jobs out
+};
+
 // Returns the process's exit code: 0 after a drain, 1 when it could not start (the reason is logged).
-int serve(const config::settings& settings);
+int serve(const config::settings& settings, role as);
 
 }  // namespace app

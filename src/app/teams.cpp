@@ -20,6 +20,11 @@ constexpr word_option one_team[] = {{"TEAM", "", text, "Id or name", true}};
 constexpr word_option update_options[] = {
     {"TEAM", "", text, "Id or name", true}, {"--name", "name", text, "Another name"}, models, tags, metadata};
 
+constexpr word_option secret_options[] = {
+    {"TEAM", "", text, "Id or name", true},
+    {"--rotate", "rotate", flag, "Make another one; the one before it signs, too, until the overlap is over"},
+    {"--overlap", "overlap", text, "How long that is, such as 1h; 24h without it"}};
+
 void print_team(const boost::json::object& answer) { fmt::print("{}", members_text(answer)); }
 
 void print_teams(const boost::json::object& answer) {
@@ -35,6 +40,8 @@ constexpr admin_word words[] = {
     {"show", "Show one team", "GET", "/admin/v1/teams/{}", one_team, print_team},
     {"update", "Change a team; what is not given stays", "PATCH", "/admin/v1/teams/{}", update_options, print_team},
     {"archive", "End a team: its keys are refused from now on", "DELETE", "/admin/v1/teams/{}", one_team, print_team},
+    {"webhook-secret", "Show, or with --rotate renew, what signs the webhooks of a team's jobs", "POST",
+     "/admin/v1/teams/{}/webhook-secret", secret_options, print_team},
 };
 
 }  // namespace

@@ -38,6 +38,14 @@ enum class errc : std::uint8_t {
     method_not_allowed,
     client_left,
     slow_reader,
+    // Jobs.
+    job_not_found,
+    job_not_finished,
+    job_conflict,
+    job_failed,
+    job_cancelled,
+    job_expired,
+    jobs_full,
     // The caller's limits and budgets.
     requests_per_minute,
     input_tokens_per_minute,
@@ -50,6 +58,8 @@ enum class errc : std::uint8_t {
     ledger_full,
     directory_stale,
     database_unavailable,
+    jobs_unavailable,
+    too_many_followers,
     resources_unavailable,
     too_many_connections,
     in_flight_bytes_exhausted,
@@ -127,6 +137,13 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case method_not_allowed: return {405, invalid, "method_not_allowed", fault::client, false};
         case client_left: return {499, api, "client_left", fault::client, true};
         case slow_reader: return {499, api, "slow_reader", fault::client, true};
+        case job_not_found: return {404, "not_found_error", "job_not_found", fault::client, false};
+        case job_not_finished: return {409, "conflict_error", "job_not_finished", fault::client, true};
+        case job_conflict: return {409, "conflict_error", "job_conflict", fault::client, false};
+        case job_failed: return {502, api, "job_failed", fault::upstream, false};
+        case job_cancelled: return {409, "conflict_error", "job_cancelled", fault::client, false};
+        case job_expired: return {504, tmo, "job_expired", fault::client, false};
+        case jobs_full: return {429, limited, "jobs_full", fault::client, true};
         case requests_per_minute: return {429, limited, "requests_per_minute", fault::client, true};
         case input_tokens_per_minute: return {429, limited, "input_tokens_per_minute", fault::client, true};
         case output_tokens_per_minute: return {429, limited, "output_tokens_per_minute", fault::client, true};
@@ -137,6 +154,8 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case ledger_full: return {529, overloaded, "ledger_full", fault::ours, true};
         case directory_stale: return {529, overloaded, "directory_stale", fault::ours, true};
         case database_unavailable: return {503, api, "database_unavailable", fault::ours, true};
+        case jobs_unavailable: return {529, overloaded, "jobs_unavailable", fault::ours, true};
+        case too_many_followers: return {529, overloaded, "too_many_followers", fault::ours, true};
         case resources_unavailable: return {503, api, "resources_unavailable", fault::ours, true};
         case too_many_connections: return {529, overloaded, "too_many_connections", fault::ours, true};
         case in_flight_bytes_exhausted: return {529, overloaded, "in_flight_bytes_exhausted", fault::ours, true};

@@ -114,6 +114,11 @@ void check_together(settings& made, purpose use, problems_of& problems) {
         problems.emplace_back("CLAUDE_PROXY_ADMIN_LISTEN must differ from CLAUDE_PROXY_LISTEN; give it another port.");
     }
     if (use == purpose::administer) return;
+    if (made.jobs.heartbeat_every * 3 > made.jobs.lease) {
+        problems.emplace_back(
+            "CLAUDE_PROXY_JOBS_HEARTBEAT_EVERY must be a third of CLAUDE_PROXY_JOBS_LEASE or less: one lost heartbeat "
+            "must not lose a job.");
+    }
     if (const auto origin = upstream::parse_origin(made.upstream.url)) {
         const bool credential = !made.upstream.credentials.empty();
         if (origin->tls && !credential) {
@@ -189,6 +194,7 @@ std::expected<settings, std::vector<std::string>> load(const environment& enviro
             all_read = false;
         }
     }
+    made.queue.aws = made.aws;
     if (all_read) check_together(made, use, problems);  // else it would complain about defaults
     if (!problems.empty()) return std::unexpected(std::move(problems));
     return made;

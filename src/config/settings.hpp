@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "aws/options.hpp"
 #include "base/error.hpp"
 #include "base/secret.hpp"
 #include "database/options.hpp"
@@ -22,7 +23,10 @@
 #include "governance/jwt_options.hpp"
 #include "governance/options.hpp"
 #include "http/options.hpp"
+#include "jobs/options.hpp"
+#include "jobs/webhook_options.hpp"
 #include "ledger/options.hpp"
+#include "queue/options.hpp"
 #include "resources/options.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/options.hpp"
@@ -48,8 +52,12 @@ struct settings {
     governance::options governance;
     governance::jwt_options jwt;
     ledger::options ledger;
+    base::secret redis_url;  // REDIS_URL, empty: limits are per replica
+    aws::options aws;
+    queue::options queue;  // its `aws` is the one above
+    jobs::options jobs;
+    jobs::webhook_options webhooks;
     resources::options resources;
-    base::secret redis_url;   // REDIS_URL, empty: limits are per replica
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
     std::vector<std::string> warnings;  // to be logged once logging runs

@@ -159,12 +159,29 @@ TEST(settings, database_urls_are_known_by_their_scheme_and_never_repeated) {
 }
 
 TEST(settings, of_other_programs_are_left_alone) {
-    EXPECT_EQ(problems_of({{"AWS_REGION", "x"},
-                           {"QUEUE_URL", "x"},
-
+    EXPECT_EQ(problems_of({{"AWS_PROFILE", "x y"},
+                           {"AWS_SDK_LOAD_CONFIG", "1"},
                            {"OTEL_EXPORTER_OTLP_ENDPOINT", "x"},
                            {"PATH", "x"}}),
               "");
+}
+
+TEST(settings, of_amazon_have_the_names_of_its_own_tools) {
+    const settings made = loaded({{"QUEUE_URL", "jobs"},
+                                  {"AWS_REGION", "eu-west-1"},
+                                  {"AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9324"},
+                                  {"AWS_SECRET_ACCESS_KEY", "a/b+c"},
+                                  {"AWS_CONTAINER_AUTHORIZATION_TOKEN", "Basic hunter2"},
+                                  {"CLAUDE_PROXY_QUEUE_HIDDEN_FOR", "90s"}});
+    EXPECT_EQ(made.queue.url, "jobs");
+    EXPECT_EQ(made.queue.hidden_for, 90s);
+    EXPECT_EQ(made.queue.aws.region, "eu-west-1");
+    EXPECT_EQ(made.queue.aws.endpoint_url_sqs, made.aws.endpoint_url_sqs);
+    EXPECT_EQ(made.aws.secret_access_key.reveal(), "a/b+c");
+    EXPECT_EQ(made.aws.container_authorization.reveal(), "Basic hunter2");
+    EXPECT_EQ(shown(made).find("hunter2"), std::string::npos);
+    EXPECT_EQ(problems_of({{"AWS_CONTAINER_AUTHORIZATION_TOKEN", "a\nhunter2"}}),
+              "AWS_CONTAINER_AUTHORIZATION_TOKEN must be one line of printable ASCII characters.\n");
 }
 
 TEST(settings, are_not_confused_by_kubernetes_service_links) {

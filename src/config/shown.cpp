@@ -14,6 +14,7 @@ struct teller {
     settings& from;
 
     std::string operator()(const table::secret& field) const { return field.at(from).empty() ? "" : "***"; }
+    std::string operator()(const table::secret_line& field) const { return field.at(from).empty() ? "" : "***"; }
     std::string operator()(const table::secret_list& field) const { return field.at(from).empty() ? "" : "***"; }
     // Where a database is may be told, who asks it may not: everything up to the host, and what follows a path.
     std::string operator()(const table::secret_url& field) const {
@@ -34,8 +35,9 @@ struct teller {
 };
 
 bool is_told_otherwise(const table::kind& value) {
-    return std::holds_alternative<table::secret>(value) || std::holds_alternative<table::secret_list>(value) ||
-           std::holds_alternative<table::secret_url>(value) || std::holds_alternative<table::log_format>(value);
+    return std::holds_alternative<table::secret>(value) || std::holds_alternative<table::secret_line>(value) ||
+           std::holds_alternative<table::secret_list>(value) || std::holds_alternative<table::secret_url>(value) ||
+           std::holds_alternative<table::log_format>(value);
 }
 
 }  // namespace

@@ -34,6 +34,14 @@ struct count {
 struct listener {
     address& (*at)(settings&);
 };
+struct durations {  // between commas
+    std::vector<milliseconds>& (*at)(settings&);
+    milliseconds max;
+    std::size_t count_max;
+};
+struct yes_no {
+    bool& (*at)(settings&);
+};
 struct url {
     std::string& (*at)(settings&);
 };
@@ -44,6 +52,10 @@ struct readable_file {
     std::string& (*at)(settings&);
 };
 struct secret {
+    base::secret& (*at)(settings&);
+};
+// The same with blanks inside, as the value of a header may have.
+struct secret_line {
     base::secret& (*at)(settings&);
 };
 struct secret_list {
@@ -63,9 +75,10 @@ struct log_format {};
 struct config_path {};     // read before all others
 struct secrets_source {};  // where secrets come from; only `env` so far
 
-using kind = std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>,
-                          count<std::uint64_t>, listener, url, text, readable_file, secret, secret_list, directory_path,
-                          secret_url, log_level, log_format, config_path, secrets_source>;
+using kind =
+    std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>, count<std::uint64_t>,
+                 listener, url, text, readable_file, secret, secret_line, secret_list, directory_path, secret_url,
+                 durations, yes_no, log_level, log_format, config_path, secrets_source>;
 
 struct row {
     std::string_view name;

@@ -85,7 +85,74 @@ base::error limit_refusal_of(exchange& x, const governance::refused_begin& refus
     return why;
 }
 
+using limiters = std::vector<governance::limiter*>;
+
+limiters limits_on(const governance::caller& caller, std::string_view model) {
+    limiters found;
+    for (const auto& each : caller.limits) {
+        if (each.live && (each.model_class.empty() || governance::matches_pattern(each.model_class, model)))
+            found.push_back(each.live.get());
+    }
+    return found;
+}
+
+using refusal = std::optional<governance::refused_begin>;
+
+// The shared state has to be asked: waits for its answer and begins again, until somebody decides. Errors: client_left,
+// shutting_down.
+template <class Begin>
+net::task<base::result<void>> ask_shared(exchange& x, const Begin& begin, refusal& refused) {
+    const std::int64_t deadline = x.client.reactor().now_ms() + governance::pending_max.count();
+    while (refused && refused->why.pending) {
+        net::signal answered(x.client.reactor());
+        if (refused->by->when_answered(refused->why.ticket, answered.notifier())) {
+            x.client.timer().set(deadline);
+            const net::wake why = co_await answered.wait(x.client.timer(), &x.client.stream());
+            if (why == net::wake::hangup) co_return fail(errc::client_left);
+            if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");
+        }
+        const bool enough = x.client.reactor().now_ms() >= deadline;
+        refused = begin(net::monotonic_us(), enough ? governance::when_unsure::decide : governance::when_unsure::ask);
+    }
+    co_return base::result<void>();
+}
+
+// What the caller is told of its limits, whether it passed or not.
+base::result<void> outcome_of(exchange& x, const limiters& limits, std::string_view model, const refusal& refused,
+                              std::int64_t began_us) {
+    governance::append_rate_limit_headers(x.limit_headers, limits, refused ? net::monotonic_us() : began_us,
+                                          began_at_ms(x));
+    if (refused) return std::unexpected(limit_refusal_of(x, *refused, model));
+    return {};
+}
+
 }  // namespace
+
+net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
+                                           governance::budget_claim& claim) {
+    const std::int64_t began = began_at_ms(x);
+    if (claim.hold_now(began)) co_return base::result<void>();
+    net::signal decided(x.client.reactor());
+    const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
+    const auto wake = decided.notifier();
+    verdict outcome = claim.advance(now(), wake);
+    const std::int64_t deadline = x.client.reactor().now_ms() + s.who.rules.budget_wait.count();
+    while (outcome == verdict::waiting) {
+        x.client.timer().set(deadline);
+        const net::wake why = co_await decided.wait(x.client.timer(), &x.client.stream());
+        if (why == net::wake::hangup || why == net::wake::cancelled) {
+            claim.give_up(now());
+            co_return fail(why == net::wake::hangup ? errc::client_left : errc::shutting_down,
+                           why == net::wake::hangup ? "" : "The gateway is shutting down.");
+        }
+        outcome = claim.advance(now(), wake);
+        if (why == net::wake::timeout) break;
+    }
+    if (outcome == verdict::held) co_return base::result<void>();
+    auto why = refusal_of(x, *claim.refused_by(), bound, outcome, s.who.money.database_reachable());
+    claim.give_up(now());
+    co_return std::unexpected(std::move(why));
+}
 
 pricing::request_facts facts_of(const anthropic::request_view& view, const anthropic::content_features& found,
                                 std::size_t body_bytes, std::int64_t now) {
@@ -125,32 +192,6 @@ base::error model_refusal(std::string_view model) {
                         model.substr(0, 128))};
 }
 
-net::task<base::result<void>> hold_budgets(exchange& x, service& s, governance::budget_claim& claim,
-                                           const pricing::bound& bound) {
-    const std::int64_t began = began_at_ms(x);
-    if (claim.hold_now(began)) co_return base::result<void>();
-    net::signal decided(x.client.reactor());
-    const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
-    const auto wake = decided.notifier();
-    verdict outcome = claim.advance(now(), wake);
-    const std::int64_t deadline = x.client.reactor().now_ms() + s.who.rules.budget_wait.count();
-    while (outcome == verdict::waiting) {
-        x.client.timer().set(deadline);
-        const net::wake why = co_await decided.wait(x.client.timer(), &x.client.stream());
-        if (why == net::wake::hangup || why == net::wake::cancelled) {
-            claim.give_up(now());
-            co_return fail(why == net::wake::hangup ? errc::client_left : errc::shutting_down,
-                           why == net::wake::hangup ? "" : "The gateway is shutting down.");
-        }
-        outcome = claim.advance(now(), wake);
-        if (why == net::wake::timeout) break;
-    }
-    if (outcome == verdict::held) co_return base::result<void>();
-    auto why = refusal_of(x, *claim.refused_by(), bound, outcome, s.who.money.database_reachable());
-    claim.give_up(now());
-    co_return std::unexpected(std::move(why));
-}
-
 admission::~admission() {
     const std::int64_t now_us = x_.client.reactor().now_us();
     for (auto* const limit : limits_) limit->finish(input_estimate_, input_used, output_used, now_us);
@@ -166,30 +207,16 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
 
     // Rate limits: all that apply, or none.
     into.input_estimate_ = static_cast<std::int64_t>(body_bytes) / bytes_per_token_estimate;
-    std::vector<governance::limiter*> limits;
-    for (const auto& each : caller.limits) {
-        if (each.live && (each.model_class.empty() || governance::matches_pattern(each.model_class, view.model)))
-            limits.push_back(each.live.get());
-    }
-    if (!limits.empty()) {
+    if (auto limits = limits_on(caller, view.model); !limits.empty()) {
+        const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
+            return governance::begin_all(limits, into.input_estimate_, now_us, unsure);
+        };
         const std::int64_t now_us = x.client.reactor().now_us();
-        auto refused = governance::begin_all(limits, into.input_estimate_, now_us);
-        const std::int64_t deadline = x.client.reactor().now_ms() + governance::pending_max.count();
-        while (refused && refused->why.pending) {
-            net::signal answered(x.client.reactor());
-            if (refused->by->when_answered(refused->why.ticket, answered.notifier())) {
-                x.client.timer().set(deadline);
-                const net::wake why = co_await answered.wait(x.client.timer(), &x.client.stream());
-                if (why == net::wake::hangup) co_return fail(errc::client_left);
-                if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");
-            }
-            const bool enough = x.client.reactor().now_ms() >= deadline;
-            refused = governance::begin_all(limits, into.input_estimate_, net::monotonic_us(),
-                                            enough ? governance::when_unsure::decide : governance::when_unsure::ask);
+        refusal refused = begin(now_us, governance::when_unsure::ask);
+        if (refused && refused->why.pending) {
+            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
         }
-        governance::append_rate_limit_headers(x.limit_headers, limits, refused ? net::monotonic_us() : now_us,
-                                              began_at_ms(x));
-        if (refused) co_return std::unexpected(limit_refusal_of(x, *refused, view.model));
+        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
         into.limits_ = std::move(limits);
     }
 
@@ -198,9 +225,34 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     into.bound = s.who.prices.bound_of(view.model, into.facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
-    auto held = co_await hold_budgets(x, s, into.budgets, into.bound);
+    if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
+    auto held = co_await hold_budgets(x, s, into.bound, into.budgets);
     if (!held) into.input_used = 0;  // nothing will be sent: the estimate goes back
     co_return held;
+}
+
+net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic::request_view& view,
+                                        const anthropic::content_features& found, std::size_t body_bytes, bool batch,
+                                        job_admission& into) {
+    const governance::caller& caller = *x.caller;
+    if (!caller.may_use_model(view.model)) co_return std::unexpected(model_refusal(view.model));
+    if (const auto limits = limits_on(caller, view.model); !limits.empty()) {
+        const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
+            return governance::count_request(limits, now_us, unsure);
+        };
+        const std::int64_t now_us = x.client.reactor().now_us();
+        refusal refused = begin(now_us, governance::when_unsure::ask);
+        if (refused && refused->why.pending) {
+            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
+        }
+        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
+    }
+    pricing::request_facts facts = facts_of(view, found, body_bytes, began_at_ms(x));
+    facts.batch = batch;
+    into.bound = s.who.prices.bound_of(view.model, facts);
+    if (caller.budgets.empty()) co_return base::result<void>();
+    into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
+    co_return co_await hold_budgets(x, s, into.bound, into.budgets);
 }
 
 }  // namespace gateway

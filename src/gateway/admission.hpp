@@ -40,8 +40,8 @@ std::optional<base::error> unaccounted_refusal(const exchange& x);
 
 // Holds what the claim asks for, and waits where a budget is contended. Errors: budget_exhausted, budget_contended,
 // budget_unavailable, client_left, shutting_down; then nothing is held.
-net::task<base::result<void>> hold_budgets(exchange& x, service& s, governance::budget_claim& claim,
-                                           const pricing::bound& bound);
+net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
+                                           governance::budget_claim& claim);
 
 // What its bound depends on. Pure.
 pricing::request_facts facts_of(const anthropic::request_view& view, const anthropic::content_features& found,
@@ -54,5 +54,17 @@ base::error model_refusal(std::string_view model);
 // budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be asked.
 net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
                                     const anthropic::content_features& found, std::size_t body_bytes, admission& into);
+
+// What a job may be submitted with: its bound is held until the store has it.
+struct job_admission {
+    pricing::bound bound;
+    governance::budget_claim budgets;
+};
+
+// A request that will be carried out later, when it is admitted once more: counts as one request now, and its bound (of
+// a batch: at half the price) is held on the budgets. Waits and refuses as `admit`.
+net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic::request_view& view,
+                                        const anthropic::content_features& found, std::size_t body_bytes, bool batch,
+                                        job_admission& into);
 
 }  // namespace gateway

@@ -60,7 +60,12 @@ std::shared_ptr<const governance::caller> caller_of(const tenancy& who, const go
     return made;
 }
 
-void look_at(std::string_view presented, tenancy& who, std::int64_t now, look& result) {
+governance::last_secret& last_secret_of(http::connection& client) {
+    if (!client.memory()) client.memory() = std::make_shared<governance::last_secret>();
+    return *static_cast<governance::last_secret*>(client.memory().get());
+}
+
+void look_at(std::string_view presented, tenancy& who, http::connection& client, std::int64_t now, look& result) {
     if (who.jwt.configured() && governance::looks_like_jwt(presented)) {
         const auto token = who.tokens.check(presented, now);
         if (token) {
@@ -72,34 +77,19 @@ void look_at(std::string_view presented, tenancy& who, std::int64_t now, look& r
         }
         return;
     }
-    const auto found = who.directory->find(who.hasher.hash(presented), now);
-    switch (found.what) {
-        case finding::known:
-            result.who = found.who;
-            return;
-        case finding::expired:
-            result.why = {errc::credential_expired, "The key has expired."};
-            return;
-        case finding::revoked:
-            result.why = {errc::credential_expired, "The key was revoked."};
-            return;
-        case finding::archived:
-            result.why = {errc::credential_expired, "The team of this key was archived."};
-            return;
-        case finding::administrator:
-            result.why = {errc::permission_denied, "A key of an administrator is not for this listener."};
-            return;
-        case finding::unknown:
-            result.why = {errc::credential_invalid, "The API key is not known to this gateway."};
-            result.key_may_be_new = governance::is_well_formed(presented);
-            return;
+    const auto found = who.directory->find(last_secret_of(client).hash(who.hasher, presented), now);
+    if (found.what == finding::known) {
+        result.who = found.who;
+        return;
     }
+    result.why = refusal_of(found.what);
+    result.key_may_be_new = found.what == finding::unknown && governance::is_well_formed(presented);
 }
 
-look look_up(const http::request_head& head, tenancy& who, std::int64_t now) {
+look look_up(const http::request_head& head, tenancy& who, http::connection& client, std::int64_t now) {
     look result;
     any_credential(head, [&](std::string_view presented) {
-        look_at(presented, who, now, result);
+        look_at(presented, who, client, now, result);
         return result.who != nullptr;
     });
     return result;
@@ -117,10 +107,27 @@ std::unique_ptr<kept_head> copy_of(const http::request_head& head, const http::s
 
 }  // namespace
 
+base::error refusal_of(finding what) {
+    switch (what) {
+        case finding::expired:
+            return {errc::credential_expired, "The key has expired."};
+        case finding::revoked:
+            return {errc::credential_expired, "The key was revoked."};
+        case finding::archived:
+            return {errc::credential_expired, "The team of this key was archived."};
+        case finding::administrator:
+            return {errc::permission_denied, "A key of an administrator is not for this listener."};
+        case finding::unknown:
+        case finding::known:
+            break;
+    }
+    return {errc::credential_invalid, "The API key is not known to this gateway."};
+}
+
 net::task<base::result<void>> authenticate(exchange& x, service& s, const http::request_head*& head,
                                            std::unique_ptr<kept_head>& kept) {
     const std::int64_t now = began_at_ms(x);
-    look result = look_up(*head, s.who, now);
+    look result = look_up(*head, s.who, x.client, now);
     if (!result.who && (result.key_may_be_new || result.token_may_be_new)) {
         net::signal looked(x.client.reactor());
         const bool asked = result.key_may_be_new ? s.who.keeper.refresh_soon(looked.notifier())
@@ -134,7 +141,7 @@ net::task<base::result<void>> authenticate(exchange& x, service& s, const http::
             const net::wake why = co_await looked.wait(x.client.timer(), &x.client.stream());
             if (why == net::wake::hangup) co_return fail(errc::client_left);
             if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");
-            result = look_up(*head, s.who, now);
+            result = look_up(*head, s.who, x.client, now);
         }
     }
     // What is not known may have been made since, what is known may have been revoked.

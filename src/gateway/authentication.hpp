@@ -22,4 +22,7 @@ struct kept_head {
 net::task<base::result<void>> authenticate(exchange& x, service& s, const http::request_head*& head,
                                            std::unique_ptr<kept_head>& kept);
 
+// What is wrong with a key that was found so; `known` is not asked.
+base::error refusal_of(governance::finding what);
+
 }  // namespace gateway

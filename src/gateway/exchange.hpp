@@ -1,7 +1,9 @@
 // One request and its answer, as the endpoints of the gateway see it, and the parts of the gateway they work with.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,10 +19,12 @@
 #include "resources/owners.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
+#include "upstream/quota.hpp"
 
 namespace gateway {
 
 class model_list_cache;
+struct job_desk;
 
 // What one reactor's endpoints share. Built by app; everything referenced outlives every request.
 struct service {
@@ -35,6 +39,8 @@ struct service {
     count_tokens_limit& counting;
     resources::owners& owners;
     resources::batch_book& batches;
+    upstream::quota* quota = nullptr;  // hears of the upstream's limits; null: nobody asks for them
+    job_desk* jobs = nullptr;          // set before the first request
 };
 
 // The state of one request from its head to its log line; filled by the phases.
@@ -51,6 +57,7 @@ struct exchange {
     std::shared_ptr<const governance::caller> caller{};  // set once the request is authenticated
     std::string limit_headers{};                         // the caller's own rate limits, for the answer
     std::shared_ptr<recorded_answer> recording{};        // others with the same Idempotency-Key may want the answer
+    std::function<void(std::string_view)> watch{};       // sees the answer's body as it comes from upstream
     std::string refused_because{};                       // the sentence of our own error, for the ledger
 
     std::uint64_t elapsed_us() const { return static_cast<std::uint64_t>(net::monotonic_us() - began_us); }
@@ -83,7 +90,8 @@ net::task<void> refuse(exchange& x, base::error why);
 net::task<void> answer(exchange& x, int status, std::string_view extra_headers, std::string_view content_type,
                        std::string_view body);
 
-// 24 random characters behind "req_cp_".
-std::string new_request_id();
+// Nine characters of the time in milliseconds and 15 random ones behind the prefix: later ids are greater.
+std::string new_id(std::string_view prefix, std::chrono::system_clock::time_point at);
+std::string new_request_id(std::chrono::system_clock::time_point at);  // behind "req_cp_"
 
 }  // namespace gateway

@@ -60,6 +60,7 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     if (!head) co_return after_sending(nothing(head.error()), 0);
     const int status = (*head)->status;
     x.record.upstream_head_us = x.elapsed_us();
+    if (s.quota) s.quota->note(**head, began_at_ms(x) + static_cast<std::int64_t>(x.elapsed_us() / 1000));
     if (what.unavailable_is_failure && (*head)->status >= 500) {
         co_return nothing({errc::upstream_unavailable, fmt::format("The upstream answered {}.", status)});
     }
@@ -75,7 +76,7 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     if ((*head)->status == 200) how.rewrite = what.hooks.rewrite;
     if ((*head)->status >= 200 && (*head)->status < 300) how.before_end = what.hooks.before_end;
     auto outcome = co_await relay_plain(x, s, call, **head, how);
-    if (what.metered) x.record.answer = meter.result();
+    if (what.metered) x.record.answer = std::move(meter).result();
     co_return after_sending(std::move(outcome), status);
 }
 

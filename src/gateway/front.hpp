@@ -7,7 +7,7 @@
 
 namespace gateway {
 
-class front final : public http::handler {
+class front : public http::handler {
 public:
     explicit front(service& parts) : parts_(parts) {}
 
@@ -16,11 +16,15 @@ public:
     std::string overload_answer() override;
     void on_accept_failure(const std::string& reason) override;
 
-private:
-    net::task<void> run(exchange& x, const http::request_head& head);
-    void record(exchange& x);
+protected:
+    // The request inside of the frame: route, caller, endpoint.
+    virtual net::task<void> run(exchange& x, const http::request_head& head);
 
     service& parts_;
+
+private:
+    void record(exchange& x);
+
     std::int64_t accept_failure_logged_ms_ = 0;
 };
 

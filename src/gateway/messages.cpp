@@ -7,6 +7,7 @@
 #include "gateway/accounting.hpp"
 #include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
+#include "gateway/job_submit.hpp"
 #include "gateway/ownership.hpp"
 #include "gateway/replay.hpp"
 
@@ -111,6 +112,8 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
         if (!*led) co_return;
     }
 
+    if (features.server_tools || features.references) record_what_is_made(x, s);
+
     // 3. May they? Model, rate limits, budget. What is held goes back, and what was spent is settled, with `admitted`.
     admission admitted(x);
     std::optional<accounting> account;
@@ -151,6 +154,10 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
 }  // namespace
 
 net::task<void> messages(exchange& x, service& s, const http::request_head& head) {
+    if (prefers_async(head)) {
+        co_await submit_message(x, s, head);
+        co_return;
+    }
     co_await governed(x, s, head, {.metered = true});
 }
 

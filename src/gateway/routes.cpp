@@ -17,6 +17,16 @@ net::task<void> own_resource(exchange&, service&, const http::request_head&);
 net::task<void> upload(exchange&, service&, const http::request_head&);
 // passthrough.cpp
 net::task<void> other(exchange&, service&, const http::request_head&);
+// job_submit.cpp
+net::task<void> submit_job(exchange&, service&, const http::request_head&);
+// jobs.cpp
+net::task<void> list_jobs(exchange&, service&, const http::request_head&);
+net::task<void> show_job(exchange&, service&, const http::request_head&);
+net::task<void> job_result(exchange&, service&, const http::request_head&);
+net::task<void> cancel_job(exchange&, service&, const http::request_head&);
+net::task<void> delete_job(exchange&, service&, const http::request_head&);
+// job_events.cpp
+net::task<void> job_events(exchange&, service&, const http::request_head&);
 // health.cpp
 net::task<void> hello(exchange&, service&, const http::request_head&);
 net::task<void> health(exchange&, service&, const http::request_head&);
@@ -44,8 +54,14 @@ constexpr route routes[] = {
     {"POST", "/v1/skills", "skills", true, upload},
     {"GET", "/v1/skills", "skills", true, list_own},
     {"*", "/v1/skills/**", "skills", true, own_resource},
-    // Not built yet: an honest 404 instead of a half-supported forward.
-    {"*", "/v1/jobs", "jobs", true, not_here},
+    {"POST", "/v1/jobs", "jobs", true, submit_job},
+    {"GET", "/v1/jobs", "jobs", true, list_jobs},
+    {"GET", "/v1/jobs/{}", "jobs", true, show_job},
+    {"DELETE", "/v1/jobs/{}", "jobs", true, delete_job},
+    {"GET", "/v1/jobs/{}/events", "jobs", true, job_events},
+    {"GET", "/v1/jobs/{}/result", "jobs", true, job_result},
+    {"POST", "/v1/jobs/{}/cancel", "jobs", true, cancel_job},
+    // Ours, and not offered: an honest 404 instead of a half-supported forward.
     {"*", "/v1/jobs/**", "jobs", true, not_here},
     {"*", "/v1/chat/**", "chat", true, not_here},
     {"*", "/v1/**", "other", true, other},

@@ -17,6 +17,7 @@
 #include "database/connection.hpp"
 #include "governance/key_secret.hpp"
 #include "governance/tenants.hpp"
+#include "governance/webhook_secret.hpp"
 
 namespace governance {
 
@@ -108,6 +109,12 @@ public:
     std::vector<budget> list_budgets();
     // What its scope has spent in the period that holds the present, as far as the ledger's rows have arrived.
     base::pico_dollars spent_of(const budget& what);
+
+    // What signs the webhooks of a team's jobs (webhook_secret.hpp); role admin, and both leave an entry in the audit
+    // log. Rotated: the one before it signs, too, for `overlap_ms`.
+    base::result<webhook_secrets> show_webhook_secret(const actor& by, std::string_view team_id_or_name);
+    base::result<webhook_secrets> rotate_webhook_secret(const actor& by, std::string_view team_id_or_name,
+                                                        time_ms overlap_ms);
 
     std::vector<audit_entry> audit_after(std::int64_t seq, std::uint32_t limit);
     audit_verdict verify_audit();

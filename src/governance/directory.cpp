@@ -192,14 +192,13 @@ directory::directory(directory_rows rows, std::span<const base::secret> static_k
         by_team_.emplace(each.name, shared);
     }
 
-    std::unordered_map<std::string_view, entry> by_key;
     for (const auto& each : rows.keys) {
         const auto of = teams.find(each.team_id);
         if (of == teams.end()) continue;
         auto who = caller_of_key(each, *of->second);
         if (!who) continue;
         parts.attach(*who);
-        by_key.emplace(each.id, entry{.who = std::make_shared<const caller>(std::move(*who)),
+        by_key_.emplace(each.id, entry{.who = std::make_shared<const caller>(std::move(*who)),
                                       .as = each.kind,
                                       .key_id = each.id,
                                       .revoked = each.revoked_at.has_value(),
@@ -209,9 +208,9 @@ directory::directory(directory_rows rows, std::span<const base::secret> static_k
     }
     by_digest_.reserve(rows.secrets.size() + static_keys.size());
     for (const auto& each : rows.secrets) {
-        const auto of = by_key.find(each.key_id);
+        const auto of = by_key_.find(each.key_id);
         const auto stored = digest_of_hex(each.digest);
-        if (of == by_key.end() || !stored) continue;
+        if (of == by_key_.end() || !stored) continue;
         entry made = of->second;
         made.secret_expires_at = each.expires_at;
         by_digest_.emplace(*stored, std::move(made));
@@ -230,14 +229,22 @@ directory::directory(directory_rows rows, std::span<const base::secret> static_k
         made.key_id = who.key_id;
         made.archived = of_static.archived_at.has_value();
         made.who = std::make_shared<const caller>(std::move(who));
+        by_key_.emplace(made.key_id, made);
         by_digest_.emplace(hasher.hash(static_keys[i].reveal()), std::move(made));
     }
 }
 
 found_key directory::find(const digest& presented, time_ms now) const {
     const auto found = by_digest_.find(presented);
-    if (found == by_digest_.end()) return {};
-    const entry& it = found->second;
+    return found == by_digest_.end() ? found_key{} : finding_of(found->second, now);
+}
+
+found_key directory::find_key(std::string_view key_id, time_ms now) const {
+    const auto found = by_key_.find(std::string(key_id));
+    return found == by_key_.end() ? found_key{} : finding_of(found->second, now);
+}
+
+found_key directory::finding_of(const entry& it, time_ms now) {
     const auto is_over = [now](const std::optional<time_ms>& end) { return end && *end <= now; };
     if (it.revoked) return {.what = finding::revoked, .who = nullptr, .key_id = it.key_id};
     if (it.archived) return {.what = finding::archived, .who = nullptr, .key_id = it.key_id};

@@ -108,6 +108,10 @@ public:
     // One hash look-up by digest; the time it takes tells nothing of other keys. Expiry is compared with `now`.
     found_key find(const digest& presented, time_ms now) const;
 
+    // The same by the key's id, for work that the key has left with us (a durable job). The secret it was presented with
+    // may have been rotated away since: only the key's own end counts.
+    found_key find_key(std::string_view key_id, time_ms now) const;
+
     // The caller that stands for everybody with a valid JWT of that team; nullptr for an unknown or archived team.
     // The gateway copies it and sets subject and scopes (jwt.hpp).
     std::shared_ptr<const caller> find_team(std::string_view id_or_name) const;
@@ -131,8 +135,11 @@ private:
         std::optional<time_ms> key_expires_at;
     };
 
+    static found_key finding_of(const entry& it, time_ms now);
+
     std::int64_t generation_ = 0;
     std::unordered_map<digest, entry, digest_hash, digest_equal> by_digest_;
+    std::unordered_map<std::string, entry> by_key_;                           // by id; static keys as "static-1"
     std::unordered_map<std::string, std::shared_ptr<const caller>> by_team_;  // by id and by name
 };
 

@@ -112,6 +112,24 @@ TEST_F(directory_of, during_a_rotation_both_secrets_are_good_until_the_old_one_e
     EXPECT_EQ(find(made, "new", now).what, finding::known);
 }
 
+TEST_F(directory_of, a_key_is_found_by_its_id_as_long_as_it_may_be_used) {
+    rows.keys.front().expires_at = now + 1;
+    const directory made = make();
+    const auto found = made.find_key("key_1", now);
+    ASSERT_EQ(found.what, finding::known);
+    EXPECT_EQ(found.who->key_id, "key_1");
+    EXPECT_EQ(made.find_key("key_1", now + 1).what, finding::expired);
+    EXPECT_EQ(made.find_key("key_2", now).what, finding::unknown);
+    rows.keys.front().revoked_at = now;
+    EXPECT_EQ(make().find_key("key_1", now).what, finding::revoked);
+}
+
+TEST_F(directory_of, the_end_of_an_old_secret_is_not_the_end_of_its_key) {
+    rows.secrets.front().expires_at = now - 1;
+    EXPECT_EQ(find(make(), "secret one").what, finding::expired);
+    EXPECT_EQ(make().find_key("key_1", now).what, finding::known);
+}
+
 TEST_F(directory_of, keys_of_administrators_are_no_callers) {
     add_key("key_2", "boss").kind = role::operator_;
     const directory made = make();
@@ -179,6 +197,7 @@ TEST_F(directory_of, static_keys_belong_to_the_team_default_and_may_do_everythin
     EXPECT_EQ(found.who->team_id, "default");
     EXPECT_EQ(found.who->team_name, "default");
     EXPECT_TRUE(found.who->may_use_route("other"));
+    EXPECT_EQ(made.find_key("static-1", now).what, finding::known);
 }
 
 TEST_F(directory_of, static_keys_take_the_rules_of_a_stored_team_default) {

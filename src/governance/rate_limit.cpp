@@ -166,6 +166,27 @@ std::optional<limit_refusal> limiter::take_alone(std::int64_t input_estimate, st
     return found.found;
 }
 
+std::optional<limit_refusal> limiter::take_request(std::int64_t now_us, when_unsure unsure) {
+    longest_refusal found;
+    const auto refuse = [&](std::int64_t wait_us) {
+        return found.add_wait(limit_refusal::kind::requests, wait_us, requests_.bucket.per_minute());
+    };
+    if (!source_if_available()) {
+        refuse(requests_.bucket.take(1, now_us));
+        return found.found;
+    }
+    const auto ticket = answers_.load();  // before looking: an answer that comes meanwhile must not be waited for
+    const bool decide = unsure == when_unsure::decide || source_->is_overdue(now_us);
+    refuse(take_credit(requests_, 1, now_us, decide));
+    if (found.found && found.found->pending) {
+        found.found->ticket = ticket;
+        urge();
+    } else {
+        touch();
+    }
+    return found.found;
+}
+
 void limiter::undo(std::int64_t input_estimate, std::int64_t now_us) {
     running_.fetch_sub(1);
     charge(requests_, -1, now_us);
@@ -212,6 +233,18 @@ std::optional<refused_begin> begin_all(std::span<limiter* const> limiters, std::
     }
     if (!worst.found) return {};
     return refused_begin{by, *worst.found};
+}
+
+std::optional<refused_begin> count_request(std::span<limiter* const> limiters, std::int64_t now_us,
+                                           when_unsure unsure) {
+    for (std::size_t taken = 0; taken < limiters.size(); ++taken) {
+        auto refused = limiters[taken]->take_request(now_us, unsure);
+        if (!refused) continue;
+        auto* const by = limiters[taken];
+        while (taken > 0) limiters[--taken]->return_request(now_us);
+        return refused_begin{by, *refused};
+    }
+    return {};
 }
 
 }  // namespace governance

@@ -105,6 +105,11 @@ struct refused_begin {
 std::optional<refused_begin> begin_all(std::span<limiter* const> limiters, std::int64_t input_estimate,
                                        std::int64_t now_us, when_unsure unsure = when_unsure::ask);
 
+// Counts one request of all of them, or of none: for work that is submitted now and runs later, when it begins and
+// finishes as every request does. Places and tokens are not asked about, and no `finish` follows.
+std::optional<refused_begin> count_request(std::span<limiter* const> limiters, std::int64_t now_us,
+                                           when_unsure unsure = when_unsure::ask);
+
 class limiter : public std::enable_shared_from_this<limiter> {
 public:
     explicit limiter(const limit& what);
@@ -124,6 +129,10 @@ public:
                 std::int64_t now_us);
     // Undoes `begin` of a request that another limiter refused.
     void undo(std::int64_t input_estimate, std::int64_t now_us);
+
+    // Of count_request: takes one request, and gives it back.
+    std::optional<limit_refusal> take_request(std::int64_t now_us, when_unsure unsure);
+    void return_request(std::int64_t now_us) { charge(requests_, -1, now_us); }
 
     // What a caller may be told of one kind: of the shared bucket, if it is shared.
     struct reading {

@@ -392,5 +392,29 @@ TEST(limiter, is_named_by_what_it_limits) {
               "root::claude-opus-*");
 }
 
+TEST(limiter, a_request_that_runs_later_counts_as_one_and_asks_for_neither_place_nor_tokens) {
+    limiter one(limit_of({.requests_per_minute = 3, .input_tokens_per_minute = 100, .concurrent_requests = 1}));
+    limiter two(limit_of({.requests_per_minute = 2}));
+    limiter* const both[] = {&one, &two};
+    const std::int64_t now = minute;
+    ASSERT_FALSE(one.begin(100, now)) << "the place and all tokens are taken";
+    EXPECT_FALSE(count_request(both, now));
+    EXPECT_FALSE(count_request(both, now));
+    const auto refused = count_request(both, now);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->why.what, limit_refusal::kind::requests);
+    EXPECT_FALSE(refused->why.pending);
+    EXPECT_EQ(one.running(), 1);
+    EXPECT_EQ(two.running(), 0);
+}
+
+TEST(limiter, a_request_that_one_limit_refuses_is_given_back_to_the_others) {
+    limiter wide(limit_of({.requests_per_minute = 10})), narrow(limit_of({.requests_per_minute = 1}));
+    limiter* const both[] = {&wide, &narrow};
+    EXPECT_FALSE(count_request(both, minute));
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(count_request(both, minute)->by, &narrow);
+    EXPECT_EQ(wide.requests().remaining(minute), 9);
+}
+
 }  // namespace
 }  // namespace governance

@@ -60,8 +60,8 @@ struct key {
 
 // What a key may do when nothing else was asked: every route that is understood here; "other" /v1 routes only on
 // demand.
-inline constexpr std::string_view default_scopes[] = {"messages", "count_tokens", "models",
-                                                      "batches",  "files",        "skills"};
+inline constexpr std::string_view default_scopes[] = {"messages", "count_tokens", "models", "batches",
+                                                      "files",    "skills",       "jobs"};
 
 // A secret of a key, as stored: its HMAC and its last four characters.
 struct key_secret {

@@ -24,8 +24,8 @@ constexpr time_ms expiry_max = 253'402'300'799'000;     // the end of the year 9
 constexpr std::int64_t amount_max = 1'000'000'000'000;  // leaves room for the arithmetic of token buckets
 
 // Labels of gateway/routes.cpp that a key can be given.
-constexpr std::string_view known_scopes[] = {"messages", "count_tokens", "models", "batches",
-                                             "files",    "skills",       "other",  "*"};
+constexpr std::string_view known_scopes[] = {"messages", "count_tokens", "models", "batches", "files",
+                                             "skills",   "jobs",         "other",  "*"};
 
 std::unexpected<base::error> wrong(std::string sentence) {
     return base::fail(base::errc::invalid_argument, std::move(sentence));

@@ -155,6 +155,23 @@ net::task<void> server::turn_away(int fd) {
     if (co_await client.write(answer)) co_await client.linger();
 }
 
+net::task<void> serve_requests(connection& client, request_head& head, handler& requests) {
+    for (;;) {
+        switch (co_await client.read_head(head)) {
+            case next_request::closed:
+                co_return;
+            case next_request::refused:
+                co_await requests.refuse(client, client.refusal());
+                co_await client.linger();
+                co_return;
+            case next_request::ready:
+                break;
+        }
+        co_await requests.handle(client, head);
+        if (!co_await client.finish_request()) co_return;
+    }
+}
+
 net::task<void> server::serve(int fd) {
     struct counted {  // the process's count of connections follows this frame
         server_load& load;
@@ -169,20 +186,7 @@ net::task<void> server::serve(int fd) {
     open_.insert(&client);
 
     if (tls_ && !co_await client.accept_tls(*tls_)) co_return;
-    for (;;) {
-        switch (co_await client.read_head(head_)) {
-            case next_request::closed:
-                co_return;
-            case next_request::refused:
-                co_await handler_.refuse(client, client.refusal());
-                co_await client.linger();
-                co_return;
-            case next_request::ready:
-                break;
-        }
-        co_await handler_.handle(client, head_);
-        if (!co_await client.finish_request()) co_return;
-    }
+    co_await serve_requests(client, head_, handler_);
 }
 
 void server::close_idle() {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <unordered_map>
 #include <utility>
 
@@ -29,9 +30,9 @@ constexpr std::string_view waiting_teams =
     "         AND j.run_after = 0 AND j.team_id > teams.id) FROM teams WHERE teams.id IS NOT NULL)"
     " SELECT id FROM teams WHERE id IS NOT NULL LIMIT $2";
 
-std::string candidates_sql() {
+std::string candidates_sql(std::size_t teams) {
     std::string sql;
-    for (std::size_t i = 0; i < teams_a_statement; ++i) {
+    for (std::size_t i = 0; i < teams; ++i) {
         sql += fmt::format(
             "{}SELECT * FROM (SELECT team_id, rank, id FROM claude_proxy.jobs WHERE lane = $1 AND team_id = ${}"
             " AND status = 'queued' AND run_after = 0 AND expires_at > $2 ORDER BY rank LIMIT $3) AS t{}",
@@ -107,16 +108,17 @@ std::vector<std::string> group::choose(std::size_t count, lane where) {
             }
         }
     }
-    static const std::string sql = candidates_sql();
     for (std::size_t each = std::min(count, count / teams.size() + candidates_more);; each = count) {
         bool is_cut = false;
         for (auto& contender : contenders) contender.waiting.clear();
         for (std::size_t first = 0; first < teams.size(); first += teams_a_statement) {
             std::vector<database::value> parameters{name, now_, static_cast<std::int64_t>(each)};
-            for (std::size_t i = first; i < first + teams_a_statement; ++i) {
+            // One of a few sizes: planning is most of the work.
+            const auto size = std::bit_ceil(std::min(teams.size() - first, teams_a_statement));
+            for (std::size_t i = first; i < first + size; ++i) {
                 parameters.emplace_back(i < teams.size() ? teams[i] : std::string());
             }
-            for (const auto& row : on_.query(sql, parameters)) {
+            for (const auto& row : on_.query(candidates_sql(size), parameters)) {
                 auto& waiting = contenders[places.at(text_of(row[0]))].waiting;
                 waiting.push_back({integer_of(row[1]), text_of(row[2])});
                 is_cut = is_cut || waiting.size() == each;
@@ -236,6 +238,8 @@ void group::sweep(sweep_operation& one) {
                          " AND lane = 'realtime' AND announced_at <= $1 AND updated_at <= $2"
                          " ORDER BY announced_at LIMIT $3",
                          {now_ - rules_.announce_again.count(), now_ - rules_.sweep_every.count(), unannounced_max}));
+    // What this very sweep has moved is written at its end.
+    std::erase_if(told.unannounced, [&](const std::string& id) { return jobs_.contains(id); });
     if (one.check_holds) {
         told.holds_repaired = governance::repair_job_leases(on_, [&] { return holds_of_queued(on_); });
     }

@@ -33,6 +33,12 @@ struct options {
     std::uint32_t threads = 2;               // connections for reads
     milliseconds count_every{5'000};         // how old the count behind open_per_team_max may be
     milliseconds holds_check_every{60'000};  // how often the money of queued jobs is added up and compared
+
+    // Followers of logs on one replica (tail.hpp).
+    std::uint32_t followers_max = 100'000;            // open event streams and waits; more are refused
+    std::uint64_t tail_job_bytes_max = 256ull << 10;  // newest pieces kept of one followed job
+    std::uint64_t tail_bytes_max = 64ull << 20;       // and of all together
+    seconds wait_max{60};                             // longest ?wait= of a request
 };
 
 }  // namespace jobs

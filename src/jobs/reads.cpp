@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
 
 #include "jobs/rows.hpp"
@@ -13,8 +14,10 @@ namespace {
 using database::integer_of;
 using database::text_of;
 
+// A step of a long replay looks at so many events at most, not at all that follow.
+constexpr std::int64_t events_a_read = 4'096;
 constexpr std::size_t wishes_a_statement = 256;
-constexpr std::uint32_t list_max = 100;
+constexpr std::uint32_t list_max = 101;  // a page, and one more to know whether there are more
 
 // Conditions with numbered parameters, as many as there are.
 class conditions {
@@ -35,8 +38,7 @@ private:
 // "($1, $2), ($3, $4)": rows for a VALUES list, filled up with the last one to one of a few sizes.
 template <class Item, class Values>
 std::string values_of(std::span<const Item> items, std::vector<database::value>& parameters, const Values& values) {
-    std::size_t size = 1;
-    while (size < items.size()) size *= 4;
+    const auto size = std::bit_ceil(items.size());
     std::string text;
     for (std::size_t i = 0; i < size; ++i) {
         const auto [first, second] = values(items[std::min(i, items.size() - 1)], i < items.size());
@@ -110,31 +112,34 @@ std::vector<store::log_news> logs(database::connection& on, std::span<const stor
         });
         const auto rows = on.query(
             fmt::format(
-                "SELECT e.job_id, p.status, e.first_id, e.last_id, e.bytes FROM"
-                " (SELECT w.job_id, w.status, w.first_id,"
+                "SELECT e.job_id, p.status, p.events, e.first_id, e.last_id, e.bytes FROM"
+                " (SELECT w.job_id, w.status, w.events, w.first_id,"
                 "   SUM(w.size) OVER (ORDER BY w.first_id - w.since, w.job_id ROWS UNBOUNDED PRECEDING) - w.size AS "
                 "total"
-                "  FROM (SELECT k.job_id AS job_id, j.status AS status, k.first_id AS first_id, k.size AS size,"
+                "  FROM (SELECT k.job_id AS job_id, j.status AS status, j.events AS events, k.first_id AS first_id,"
+                "          k.size AS size,"
                 "          v.column2 AS since FROM (VALUES {}) AS v"
                 "        JOIN claude_proxy.jobs j ON j.id = v.column1"
-                "        JOIN claude_proxy.job_events k ON k.job_id = v.column1 AND k.last_id > v.column2 AND "
-                "k.first_id >="
+                "        JOIN claude_proxy.job_events k ON k.job_id = v.column1 AND k.last_id > v.column2"
+                "          AND k.first_id <= v.column2 + {} AND k.first_id >="
                 "          COALESCE((SELECT MAX(b.first_id) FROM claude_proxy.job_events b"
                 "                    WHERE b.job_id = v.column1 AND b.first_id <= v.column2 + 1), 0)) AS w) AS p"
                 " JOIN claude_proxy.job_events e ON e.job_id = p.job_id AND e.first_id = p.first_id"
                 " WHERE p.total < $1 ORDER BY e.job_id, e.first_id",
-                values),
+                values, events_a_read),
             parameters);
         for (const auto& row : rows) {
             const auto& id = text_of(row[0]);
             if (made.empty() || made.back().id != id) {
-                made.push_back(
-                    {.id = id, .state = status_named(text_of(row[1])).value_or(status::queued), .pieces = {}});
+                made.push_back({.id = id,
+                                .state = status_named(text_of(row[1])).value_or(status::queued),
+                                .events = static_cast<std::uint64_t>(integer_of(row[2])),
+                                .pieces = {}});
             }
-            made.back().pieces.push_back({.first_id = static_cast<std::uint64_t>(integer_of(row[2])),
-                                          .last_id = static_cast<std::uint64_t>(integer_of(row[3])),
-                                          .bytes = text_of(row[4])});
-            left -= static_cast<std::int64_t>(text_of(row[4]).size());
+            made.back().pieces.push_back({.first_id = static_cast<std::uint64_t>(integer_of(row[3])),
+                                          .last_id = static_cast<std::uint64_t>(integer_of(row[4])),
+                                          .bytes = text_of(row[5])});
+            left -= static_cast<std::int64_t>(text_of(row[5]).size());
         }
     }
     return made;

@@ -1,10 +1,14 @@
 // The table of jobs as rows in memory: reading, locking and writing them in bulk. Thread rule: the connection's.
 #pragma once
 
+#include <algorithm>
+#include <bit>
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "database/connection.hpp"
@@ -57,8 +61,7 @@ void in_chunks(std::span<const std::string> ids, const With& with, std::size_t f
     while (!ids.empty()) {
         const auto now = ids.first(std::min(ids.size(), chunk_max));
         ids = ids.subspan(now.size());
-        std::size_t size = 1;
-        while (size < now.size()) size *= 4;
+        const auto size = std::bit_ceil(now.size());
         std::string places;
         std::vector<database::value> parameters;
         for (std::size_t i = 0; i < size; ++i) {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "database/options.hpp"
+#include "database/connection.hpp"
 #include "jobs/job.hpp"
 #include "jobs/options.hpp"
 
@@ -67,7 +67,7 @@ struct filter {
     std::optional<lane> where;
     std::string model;         // empty: all
     std::string before_id;     // cursor: jobs created before this one; empty: from the newest
-    std::uint32_t count = 20;  // 1 to 100
+    std::uint32_t count = 20;  // 1 to 101
 };
 
 struct counts_by_status {
@@ -87,6 +87,9 @@ class store {
 public:
     // `replica` names this process in claims and history. `now`: for tests; null: the system's clock.
     store(const database::options& where, const options& rules, std::string replica, time_ms (*now)() = nullptr);
+    // The same with a connection for its writes that is given: for tests.
+    store(std::unique_ptr<database::connection> writes, const database::options& reads, const options& rules,
+          std::string replica, time_ms (*now)() = nullptr);
     ~store();  // commits what was asked for, for at most write_patience
     store(const store&) = delete;
     store& operator=(const store&) = delete;
@@ -125,6 +128,7 @@ public:
     struct log_news {
         std::string id;
         status state = status::queued;
+        std::uint64_t events = 0;  // id of the last event when this was read: beyond the pieces, if bytes_max cut them
         std::vector<log_piece> pieces;
     };
     void read_logs(std::vector<log_wish> wishes, std::size_t bytes_max,

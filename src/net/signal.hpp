@@ -24,6 +24,9 @@ public:
         return [slot = slot_, &owner = reactor_] { owner.post([slot] { slot->notify(EPOLLIN); }); };
     }
 
+    // The same from the reactor's own thread, at once.
+    void raise() { slot_->notify(EPOLLIN); }
+
     // Ready when it was notified since the last wait that said so. `watched`: a peer whose leaving ends the wait.
     task<wake> wait(timer& clock, stream* watched) {
         wait_op until = watched ? watched->until(*slot_, clock) : wait_op{slot_.get(), true, false, nullptr, clock};

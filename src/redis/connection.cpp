@@ -58,8 +58,11 @@ reply converted(const redisReply& from) {
             made.numbers.push_back(from.integer);
             break;
         case REDIS_REPLY_ARRAY:
-            for (std::size_t i = 0; i < from.elements; ++i)
-                if (from.element[i]->type == REDIS_REPLY_INTEGER) made.numbers.push_back(from.element[i]->integer);
+            for (std::size_t i = 0; i < from.elements; ++i) {
+                const redisReply& each = *from.element[i];
+                if (each.type == REDIS_REPLY_INTEGER) made.numbers.push_back(each.integer);
+                if (each.type == REDIS_REPLY_STRING) made.texts.emplace_back(each.str, each.len);
+            }
             break;
         default:
             break;
@@ -149,6 +152,27 @@ outcome<reply> connection::run(std::span<const std::string_view> words) {
     auto got = read();
     if (got && !got->error.empty()) return std::unexpected(got->error);
     return got;
+}
+
+int connection::descriptor() const { return context_->fd; }
+
+outcome<void> connection::flush() {
+    for (int done = 0; done == 0;)
+        if (redisBufferWrite(context_.get(), &done) != REDIS_OK) return std::unexpected(failure());
+    return {};
+}
+
+outcome<void> connection::fill() {
+    if (redisBufferRead(context_.get()) != REDIS_OK) return std::unexpected(failure());
+    return {};
+}
+
+outcome<std::optional<reply>> connection::take() {
+    void* raw = nullptr;
+    if (redisGetReplyFromReader(context_.get(), &raw) != REDIS_OK) return std::unexpected(failure());
+    if (!raw) return std::optional<reply>();
+    const std::unique_ptr<void, void (*)(void*)> owned(raw, freeReplyObject);
+    return converted(*static_cast<const redisReply*>(raw));
 }
 
 }  // namespace redis

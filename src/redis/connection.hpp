@@ -31,10 +31,12 @@ struct address {
 // errc::invalid_argument with a sentence that does not repeat the URL: it may carry a password.
 base::result<address> parse_address(std::string_view url);
 
-// What one command brought: a text, whole numbers, or an error of its own, which leaves the connection as it is.
+// What one command brought: a text, whole numbers or texts, or an error of its own, which leaves the connection as it
+// is. What a subscription brings is texts.
 struct reply {
     std::string text{};
     std::vector<std::int64_t> numbers{};
+    std::vector<std::string> texts{};
     std::string error{};
 };
 
@@ -52,6 +54,13 @@ public:
     outcome<reply> read();
     // One command and its reply; an error of the command is a failure too.
     outcome<reply> run(std::span<const std::string_view> words);
+
+    // For a subscription: sends what was added; reads once what has come, and takes replies that are whole, without
+    // waiting. Wait for `descriptor` to be readable first, once nothing is left to take.
+    int descriptor() const;
+    outcome<void> flush();
+    outcome<void> fill();
+    outcome<std::optional<reply>> take();
 
 private:
     struct closer {

@@ -55,7 +55,8 @@ template <class T>
 using by_name = std::unordered_map<std::string, T, string_hash, std::equal_to<>>;
 
 // A metric that is read, not counted: the callback, or the process's own numbers.
-prometheus::MetricFamily read_family(metric_kind kind, std::string name, std::string help, double value) {
+prometheus::MetricFamily read_family(metric_kind kind, std::string name, std::string help, double value,
+                                     const metric_label& label = {}) {
     prometheus::MetricFamily family;
     family.name = std::move(name);
     family.help = std::move(help);
@@ -63,6 +64,7 @@ prometheus::MetricFamily read_family(metric_kind kind, std::string name, std::st
     prometheus::ClientMetric sample;
     sample.gauge.value = value;
     sample.counter.value = value;
+    if (!label.name.empty()) sample.label.push_back({label.name, label.value});
     family.metric.push_back(std::move(sample));
     return family;
 }
@@ -112,6 +114,7 @@ struct metrics::callbacks {
         std::string name;
         std::string help;
         std::function<double()> read;
+        metric_label label;
     };
     std::mutex mutex;
     std::vector<entry> entries;
@@ -275,9 +278,11 @@ metrics::families& metrics::built() {
     return *families_;
 }
 
-void metrics::add(metric_kind kind, std::string name, std::string help, std::function<double()> read) {
+void metrics::add(metric_kind kind, std::string name, std::string help, std::function<double()> read,
+                  metric_label label) {
     const std::lock_guard lock(callbacks_->mutex);
-    callbacks_->entries.push_back({kind, "claude_proxy_" + std::move(name), std::move(help), std::move(read)});
+    callbacks_->entries.push_back(
+        {kind, "claude_proxy_" + std::move(name), std::move(help), std::move(read), std::move(label)});
 }
 
 void metrics::count(const request_record& finished) {
@@ -323,8 +328,14 @@ std::string metrics::text() {
     auto all = built().registry.Collect();
     {
         const std::lock_guard lock(callbacks_->mutex);
-        for (const auto& entry : callbacks_->entries)
-            all.push_back(read_family(entry.kind, entry.name, entry.help, entry.read()));
+        for (const auto& entry : callbacks_->entries) {
+            auto family = read_family(entry.kind, entry.name, entry.help, entry.read(), entry.label);
+            if (!all.empty() && all.back().name == family.name) {
+                all.back().metric.push_back(std::move(family.metric.front()));
+            } else {
+                all.push_back(std::move(family));
+            }
+        }
     }
     append_process(all);
     // A family without samples is only noise, and a type without samples confuses strict parsers.

@@ -16,6 +16,12 @@ namespace telemetry {
 
 enum class metric_kind : std::uint8_t { gauge, counter };
 
+// Of a metric that is one of several under one name; without a name: it is alone.
+struct metric_label {
+    std::string name;
+    std::string value;
+};
+
 // Tokens by the class they are priced in.
 struct token_classes {
     std::uint64_t input = 0;
@@ -45,7 +51,9 @@ public:
     explicit metrics(limits bounds);
     ~metrics();
 
-    void add(metric_kind kind, std::string name, std::string help, std::function<double()> read);
+    // Those of one name are added one behind the other.
+    void add(metric_kind kind, std::string name, std::string help, std::function<double()> read,
+             metric_label label = {});
     void count(const request_record& finished);
     void count_dropped(std::uint64_t records);  // never reached the log or these metrics
     void count_lost(std::uint64_t lines);       // could not be written

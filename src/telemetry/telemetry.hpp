@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "telemetry/metrics.hpp"
 #include "telemetry/request_record.hpp"
 
 namespace telemetry {
@@ -56,8 +57,8 @@ public:
     // A value read at scrape time (open connections, in-flight bytes, ...). `read` is called from the thread that
     // scrapes.
     // `name` without the `claude_proxy_` prefix. Call before the first scrape.
-    void add_gauge(std::string name, std::string help, std::function<double()> read);
-    void add_counter(std::string name, std::string help, std::function<double()> read);
+    void add_gauge(std::string name, std::string help, std::function<double()> read, metric_label label = {});
+    void add_counter(std::string name, std::string help, std::function<double()> read, metric_label label = {});
 
     // The Prometheus text exposition (format 0.0.4) of everything recorded so far: waits until what lanes had recorded
     // when it was called is counted. Any thread but a lane's reactor may call it; a reactor uses `scrape_async`.

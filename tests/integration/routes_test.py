@@ -106,8 +106,7 @@ def test_a_refused_request_does_not_spoil_its_connection(gateway, upstream):
         "/V1/messages",
         "/health/x",
         "/v1/chat/completions",
-        "/v1/jobs",
-        "/v1/jobs/job_1",
+        "/v1/jobs/job_1/x",
     ],
 )
 def test_unknown_paths_are_not_found(gateway, upstream, target):

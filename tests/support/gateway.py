@@ -43,7 +43,9 @@ PASSED_ON = {
     "LLVM_PROFILE_FILE": "",
     "PATH": "/usr/bin:/bin",
 }
-UNPREFIXED = {"ANTHROPIC_API_KEY", "LOG_LEVEL", "LOG_FORMAT", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL"}
+UNPREFIXED = {
+    "ANTHROPIC_API_KEY", "LOG_LEVEL", "LOG_FORMAT", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "QUEUE_URL",
+}  # fmt: skip
 REPORT = re.compile(r"runtime error:|Sanitizer|LeakSanitizer|WARNING: ThreadSanitizer|Assertion .* failed")
 
 # A killed test run leaves no processes behind (PR_SET_PDEATHSIG of prctl).
@@ -165,20 +167,22 @@ class Process:
 
 
 class Gateway(Process):
-    """Started and listening when the constructor returns; `stop()` asserts a clean end."""
+    """Started and listening when the constructor returns; `stop()` asserts a clean end. `words`: the subcommand; a
+    `worker` has no `port`."""
 
-    def __init__(self, upstream_url, files_max=None, tls=None, **settings):
+    def __init__(self, upstream_url, files_max=None, tls=None, words=("serve",), **settings):
         values = dict(DEFAULTS)
         values["CLAUDE_PROXY_UPSTREAM_URL"] = upstream_url
         for name, value in settings.items():
-            full = name if name in UNPREFIXED else "CLAUDE_PROXY_" + name
+            full = name if name in UNPREFIXED or name.startswith("AWS_") else "CLAUDE_PROXY_" + name
             values[full] = value
         assert os.access(PROXY, os.X_OK), f"{PROXY} does not exist; build it or set CLAUDE_PROXY_BIN"
-        super().__init__([PROXY, "serve"], values, files_max)
+        super().__init__([PROXY, *words], values, files_max)
         self.tls = tls
         try:
             ready = self.wait_event(lambda event: event.get("event") == "listening", what="listening line")
-            self.port = int(ready["listen"].rsplit(":", 1)[1])
+            listen = ready["listen"]
+            self.port = None if listen == "nowhere" else int(listen.rsplit(":", 1)[1])
             self.admin_port = int(ready["admin_listen"].rsplit(":", 1)[1])
         except BaseException:
             self.cleanup()

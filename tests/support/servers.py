@@ -1,4 +1,4 @@
-"""Real PostgreSQL, PgBouncer and Redis for tests, each on a free loopback port and in a folder that goes away.
+"""Real PostgreSQL, PgBouncer, Redis and SQS servers for tests, each on a free loopback port and in a folder of its own.
 
 Every server can be stopped, started again on its port, and frozen, so that a test can see what an outage does. All of
 them end with the process that started them, however it ends. PostgreSQL and PgBouncer refuse to run as root: then they
@@ -20,6 +20,7 @@ import time
 from support.timing import seconds
 
 ADMIN, OWNER = "postgres", "gateway"  # roles: a superuser, and one that may do nothing but own its databases
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 # The signal comes when the thread that started a process ends, and a test may start a server from any thread.
@@ -315,3 +316,40 @@ class Redis(Server):
     @property
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
+
+
+class Sqs(Server):
+    """A server that speaks the protocol of Amazon SQS; checks no signature, forgets everything when it stops.
+
+    Both kinds are Node programs of tests/support/sqs. `fauxqs` is faithful and fast; `local-aws-sqs` is another reading
+    of the protocol, with an empty body for an empty receive.
+    """
+
+    def __init__(self, kind="fauxqs"):
+        self.name = {"local-aws-sqs": "sqs", "fauxqs": "fauxqs"}[kind]
+        self.kind = kind
+        super().__init__()
+
+    def command(self):
+        own = os.path.join(ROOT, "build/node/bin/node")  # tools/setup.sh: where the system's is too old
+        program = own if os.path.exists(own) else shutil.which("node")
+        folder = os.path.join(ROOT, "tests/support/sqs")
+        assert program and os.path.isdir(os.path.join(folder, "node_modules")), (
+            "the SQS servers are not installed: tools/setup.sh test"
+        )
+        return [program, os.path.join(folder, "serve.mjs"), self.kind, str(self.port)]
+
+    def answers(self):
+        head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 2\r\n"
+        head += b"Content-Type: application/x-amz-json-1.0\r\nX-Amz-Target: AmazonSQS.ListQueues\r\n\r\n{}"
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.settimeout(5)
+                connection.sendall(head)
+                return connection.recv(16).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
