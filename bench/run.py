@@ -3,6 +3,7 @@
 
   bench/run.py --report                                        the bars; what `make bench` runs
   bench/run.py --only direct,nginx-1w --workloads w1,w3c500    a free run: tables of everything measured
+  tools/with_servers bench/run.py --database-stopped           what a database that is away costs
   bench/run.py --list                                          workloads and contenders
 """
 import argparse
@@ -19,6 +20,8 @@ from bars import BAD
 from build_tools import build_tools
 from contender import HERE, Contender, Mock, NotRunnable, load_contenders
 from measure import Settings, run_load
+from outage import NAME as GOVERNED
+from outage import run_outage
 from report import NEEDED, Report
 from workloads import WORKLOADS
 
@@ -40,7 +43,10 @@ def main() -> int:
 
     # Through sys.exit, so that what was started is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    names = NEEDED if arguments.report else choose(arguments.only, contenders)
+    if arguments.report:
+        names = NEEDED
+    else:
+        names = choose(f"direct,{GOVERNED}" if arguments.database_stopped else arguments.only, contenders)
     missing = [text for text in (contenders[name].missing() for name in names) if text]
     if missing:
         print("\n".join(f"MISSING {text}" for text in missing), file=sys.stderr)
@@ -49,6 +55,8 @@ def main() -> int:
     prepare_machine(arguments)
     if arguments.report:
         return report(arguments, contenders)
+    if arguments.database_stopped:
+        return run_outage(settings_of(arguments), contenders, arguments.rounds)
     return free_run(arguments, {name: contenders[name] for name in names})
 
 
@@ -59,6 +67,7 @@ def read_arguments() -> argparse.Namespace:
     add("--gateway", type=pathlib.Path, default=REPOSITORY / "build/release/claude-proxy")
     add("--contenders", type=pathlib.Path, action="append", default=[], help="more rows; replace same names")
     add("--report", action="store_true", help="measure the bars; result.json and result.md in --work")
+    add("--database-stopped", action="store_true", help="before and during an outage; needs tools/with_servers")
     add("--quick", action="store_true", help="short runs, one round: does everything work? The figures mean nothing")
     add("--list", action="store_true")
     add("--only", help="contenders of a free run, comma separated (default: all that are installed)")

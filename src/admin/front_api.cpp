@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::size_t logged_path_bytes_max = 256;
 
-// 24 random characters, as in the ids of the public listener. Administrators ask seldom: the system's randomness will
-// do.
+// As long as the ids of the public listener, and all random: no row of the ledger has one of these. Administrators ask
+// seldom: the system's randomness will do.
 std::string new_request_id() {
     constexpr std::string_view alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz0123456789";
     constexpr int random_characters = 24;

@@ -36,6 +36,7 @@ constexpr route all_routes[] = {
     {"GET", "/admin/v1/webhooks/{}", viewer, show_webhook},
     {"GET", "/admin/v1/audit", viewer, list_audit},
     {"GET", "/admin/v1/audit/verify", viewer, verify_audit, true},
+    {"POST", "/admin/v1/resources", operator_, claim_resource},
     {"GET", "/admin/v1/prices", viewer, show_prices},
     {"GET", "/admin/v1/config", viewer, show_config},
 };

@@ -36,6 +36,8 @@ base::result<reply> replay_webhooks(const request&, workbench&);
 // audit.cpp
 base::result<reply> list_audit(const request&, workbench&);
 base::result<reply> verify_audit(const request&, workbench&);
+// resources.cpp
+base::result<reply> claim_resource(const request&, workbench&);
 // about.cpp
 base::result<reply> show_prices(const request&, workbench&);
 base::result<reply> show_config(const request&, workbench&);

@@ -129,12 +129,13 @@ content_features read_features(std::string_view body) {
                 break;
             case 'c':
                 if (rest.starts_with("cache_control\"")) found.cache_control = true;
+                if (rest.starts_with("container\"")) found.references = true;
                 break;
             case '1':
                 if (rest.starts_with("1h\"")) found.one_hour = true;
                 break;
             case 'f':
-                if (rest.starts_with("file_id\"")) found.by_reference = true;
+                if (rest.starts_with("file_id\"")) found.by_reference = found.references = true;
                 break;
             case 'a':
                 if (rest.starts_with("application/pdf\"")) found.pdf = true;
@@ -159,7 +160,8 @@ content_features read_features(std::string_view body) {
         found.web_searches += (searchers - limited) * web_searches_default;
     }
     if (hides_letters) {
-        found.cache_control = found.one_hour = found.by_reference = found.server_tools = found.advisor = true;
+        found.cache_control = found.one_hour = found.by_reference = found.references = true;
+        found.server_tools = found.advisor = true;
         found.web_searches = std::max(found.web_searches, web_searches_default);
     }
     return found;

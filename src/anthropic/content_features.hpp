@@ -13,6 +13,7 @@ struct content_features {
     bool cache_control = false;      // some block, or the request, asks for a cache write
     bool one_hour = false;           // with ttl 1h
     bool by_reference = false;       // content by URL or file id: its length is not in the body
+    bool references = false;         // a file, a skill or a container may be named: references.hpp says which
     bool pdf = false;                // compressed: its length is not in the body
     bool server_tools = false;       // web search and fetch, code execution, advisor, MCP: they add input in the middle
     bool advisor = false;            // another model may answer in part

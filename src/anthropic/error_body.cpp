@@ -88,6 +88,8 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "Jobs cannot be stored or read at the moment; try again shortly.";
         case too_many_followers:
             return "The gateway has as many followers of jobs as it may; try again shortly.";
+        case resources_unavailable:
+            return "Whose this is cannot be looked up at the moment; try again shortly.";
         case route_unknown:
             return "There is nothing at this path.";
         case method_not_allowed:

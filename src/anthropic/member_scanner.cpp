@@ -183,7 +183,7 @@ void member_scanner::end_value(const char* end) {
                  .oversized = is_too_long_};
     text_ = std::string();
     is_too_long_ = false;
-    const auto has_same_key = [&](const member& other) { return other.key == ended.key; };
+    const auto has_same_key = [&](const member& other) { return other.key.data() == ended.key.data(); };  // of `wanted`
     const auto first = std::ranges::find_if(members_, has_same_key);
     const auto second = first == members_.end() ? first : std::find_if(first + 1, members_.end(), has_same_key);
     if (second != members_.end()) {

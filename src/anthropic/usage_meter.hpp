@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "anthropic/member_scanner.hpp"
 #include "anthropic/sse_scanner.hpp"
@@ -53,7 +54,8 @@ public:
     void feed(std::string_view bytes);
     // The whole body has passed. Afterwards result() is final.
     void finish();
-    const metered& result() const { return result_; }
+    const metered& result() const& { return result_; }
+    metered&& result() && { return std::move(result_); }
 
 private:
     member_scanner scanner_;

@@ -29,7 +29,10 @@ job_parts::job_parts(const config::settings& settings, std::string replica, tele
       hub_(hub),
       store_(std::make_unique<jobs::store>(settings.database, settings.jobs, std::move(replica))),
       tail_(std::make_unique<jobs::tail>(*store_, settings.jobs)),
-      desk_(new gateway::job_desk{.store = *store_, .tail = *tail_, .rules = settings.jobs}) {
+      desk_(new gateway::job_desk{.store = *store_,
+                                  .tail = *tail_,
+                                  .rules = settings.jobs,
+                                  .plain_http_webhooks = settings.webhooks.allow_http}) {
     store_->on_change([this](const jobs::change& news) {
         tail_->on_change(news);
         for (const auto& also : listeners_) also(news.kind, news.id, origin::this_replica);

@@ -39,8 +39,8 @@ struct reactor_thread {
               .money = rules.money(),
               .jwt = kept.jwt(),
               .tokens = governance::token_verifier(kept.jwt())},
-          parts{settings.gateway, who,     rules.add_lane(), upstream, hub.add_lane(), hub,
-                models,           answers, counting,         quota,    &jobs},
+          parts{settings.gateway, who,     rules.add_lane(), upstream,      hub.add_lane(), hub,
+                models,           answers, counting,         kept.owners(), quota,          &jobs},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
         reactor.on_failure = [&hub](std::exception_ptr failure) {

@@ -48,6 +48,22 @@ stores::stores(const config::settings& settings, governance::live_parts& live, t
     if (settings.admin_key.empty()) make_first_admin_key(*opened->on, hub);
     keeper_ = std::make_unique<governance::directory_keeper>(std::move(opened->on), settings.governance,
                                                              settings.gateway.api_keys, *hasher_, live, clock_ms);
+    owners_ = std::make_unique<resources::owners>(
+        database::open(settings.database.url.reveal(), settings.database), settings.resources, clock_ms,
+        resources::owners_reports{
+            .on_outage =
+                [&hub](std::string_view why) {
+                    hub.log(level::error, "resources_unreachable",
+                            {{"what", std::string(why)}, {"effect", "only ids that are in memory are found"}});
+                },
+            .on_recovery = [&hub] { hub.log(level::info, "resources_recovered"); },
+            .on_lost =
+                [&hub](const resources::made& what) {
+                    hub.log(level::error, "resource_without_owner",
+                            {{"id", what.id},
+                             {"team", what.team_id},
+                             {"cure", "claude-proxy resources claim, when the database is back"}});
+                }});
     workers_ = std::make_unique<database::workers>(settings.database, [&hub](const std::exception& problem) {
         hub.log(level::error, "database_work_failed", {{"what", problem.what()}});
     });

@@ -8,6 +8,7 @@
 #include "config/settings.hpp"
 #include "governance/directory_keeper.hpp"
 #include "governance/jwks_keeper.hpp"
+#include "resources/owners.hpp"
 
 namespace app {
 
@@ -29,6 +30,7 @@ public:
     void stop();  // nobody is told anything afterwards, and keeper() is gone
 
     database::workers& workers() { return *workers_; }
+    resources::owners& owners() { return *owners_; }
     const governance::jwt_options& jwt() const { return jwt_; }
     governance::jwks_keeper* issuer() { return issuer_.get(); }  // null without a JWKS URL, and before `start`
     const governance::key_hasher& hasher() const { return *hasher_; }
@@ -49,6 +51,7 @@ private:
     pricing::price_table prices_;
     std::unique_ptr<governance::key_hasher> hasher_;
     std::unique_ptr<governance::directory_keeper> keeper_;
+    std::unique_ptr<resources::owners> owners_;
     std::unique_ptr<database::workers> workers_;  // last: its threads use the others
 };
 

@@ -60,6 +60,7 @@ enum class errc : std::uint8_t {
     database_unavailable,
     jobs_unavailable,
     too_many_followers,
+    resources_unavailable,
     too_many_connections,
     in_flight_bytes_exhausted,
     shutting_down,
@@ -155,6 +156,7 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case database_unavailable: return {503, api, "database_unavailable", fault::ours, true};
         case jobs_unavailable: return {529, overloaded, "jobs_unavailable", fault::ours, true};
         case too_many_followers: return {529, overloaded, "too_many_followers", fault::ours, true};
+        case resources_unavailable: return {503, api, "resources_unavailable", fault::ours, true};
         case too_many_connections: return {529, overloaded, "too_many_connections", fault::ours, true};
         case in_flight_bytes_exhausted: return {529, overloaded, "in_flight_bytes_exhausted", fault::ours, true};
         case shutting_down: return {529, overloaded, "shutting_down", fault::ours, true};

@@ -27,6 +27,7 @@
 #include "jobs/webhook_options.hpp"
 #include "ledger/options.hpp"
 #include "queue/options.hpp"
+#include "resources/options.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/options.hpp"
 
@@ -56,6 +57,7 @@ struct settings {
     queue::options queue;  // its `aws` is the one above
     jobs::options jobs;
     jobs::webhook_options webhooks;
+    resources::options resources;
     std::string prices_file;  // CLAUDE_PROXY_PRICES: overrides of data/prices.yaml
     telemetry::options log;
     std::vector<std::string> warnings;  // to be logged once logging runs

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <list>
+#include <optional>
 #include <system_error>
 #include <unordered_map>
 
@@ -312,12 +313,15 @@ std::vector<value> sqlite_connection::insert(const batch& rows) {
 
 std::vector<value> sqlite_connection::insert_rows(const batch& rows) {
     std::string names, places;
+    std::optional<std::size_t> returned;
     for (std::size_t column = 0; column < rows.columns().size(); ++column) {
-        fmt::format_to(std::back_inserter(names), "{}{}", column ? ", " : "", rows.columns()[column].name);
+        const std::string_view name = rows.columns()[column].name;
+        fmt::format_to(std::back_inserter(names), "{}{}", column ? ", " : "", name);
         fmt::format_to(std::back_inserter(places), "{}${}", column ? ", " : "", column + 1);
+        if (name == rows.returning()) returned = column;
     }
-    auto sql = fmt::format("INSERT INTO {} ({}) VALUES ({}) {}", rows.table(), names, places, rows.on_conflict());
-    if (!rows.returning().empty()) fmt::format_to(std::back_inserter(sql), " RETURNING {}", rows.returning());
+    // No RETURNING, which costs SQLite a table of its own at each row: whether a row was inserted shows in the count.
+    const auto sql = fmt::format("INSERT INTO {} ({}) VALUES ({}) {}", rows.table(), names, places, rows.on_conflict());
 
     ready();
     deadline_ = clock::now() + limits_.statement_timeout;
@@ -336,7 +340,17 @@ std::vector<value> sqlite_connection::insert_rows(const batch& rows) {
                 sqlite3_bind_text64(prepared.handle, place, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
             }
         }
-        step_through(prepared, [&](sqlite3_stmt* row) { inserted.push_back(std::move(row_of(row)[0])); });
+        const auto before = sqlite3_total_changes64(file_);
+        step_through(prepared, [](sqlite3_stmt*) {});
+        if (!returned || sqlite3_total_changes64(file_) == before) continue;
+        const auto& cell = rows.at(at, *returned);
+        if (cell.null) {
+            inserted.emplace_back();
+        } else if (rows.columns()[*returned].is == column::type::integer) {
+            inserted.emplace_back(cell.number);
+        } else {
+            inserted.emplace_back(std::string(rows.text(cell)));
+        }
     }
     return inserted;
 }
@@ -393,6 +407,8 @@ std::unique_ptr<connection> open_sqlite(std::string_view path, const options& li
     if (path.empty() || path.starts_with(":")) {
         throw failure(failure_kind::invalid, "sqlite: needs the path of a file, which all connections share");
     }
+    // Nobody asks SQLite how much memory it uses; counting it takes a lock of the whole process at each allocation.
+    [[maybe_unused]] static const int uncounted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     return std::make_unique<sqlite_connection>(path, limits);
 }
 

@@ -38,8 +38,23 @@ std::size_t wide_character(std::string_view text) {
     return length;
 }
 
+// Clean for sure: at least eight bytes, all of them ASCII and none NUL. The last eight may be looked at twice.
+bool is_plain(std::string_view text) {
+    std::uint64_t word = 0;
+    if (text.size() < sizeof word) return false;
+    std::uint64_t seen = 0;
+    const auto look = [&](std::size_t at) {
+        std::memcpy(&word, text.data() + at, sizeof word);
+        seen |= (word - 0x0101010101010101U) | word;
+    };
+    for (std::size_t at = 0; at + sizeof word <= text.size(); at += sizeof word) look(at);
+    look(text.size() - sizeof word);
+    return (seen & 0x8080808080808080U) == 0;
+}
+
 // How many bytes at the beginning are clean.
 std::size_t clean_prefix(std::string_view text) {
+    if (is_plain(text)) return text.size();
     std::size_t at = 0;
     while (at < text.size()) {
         // Eight bytes at once: the highest bit of a byte shows in one of the two terms when it is 0 or above 0x7F.

@@ -41,6 +41,19 @@ TEST(text, each_bad_byte_becomes_one_replacement_character) {
     EXPECT_EQ(cleaned("\xE4\xB8\xAD\xE4\xB8"s), "\xE4\xB8\xAD" + r + r);
 }
 
+TEST(text, a_bad_byte_is_found_wherever_it_stands) {
+    for (std::size_t length = 1; length <= 19; ++length) {
+        for (std::size_t place = 0; place < length; ++place) {
+            for (const char byte : {'\0', '\x80', '\xff'}) {
+                std::string text(length, 'x');
+                text[place] = byte;
+                EXPECT_EQ(cleaned(text),
+                          std::string(place, 'x') + "\xEF\xBF\xBD" + std::string(length - place - 1, 'x'));
+            }
+        }
+    }
+}
+
 TEST(text, what_was_cleaned_is_clean) {
     std::mt19937 random(20261124);
     for (int round = 0; round < 20'000; ++round) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "anthropic/content_features.hpp"
 #include "base/time_text.hpp"
 #include "governance/rate_limit_headers.hpp"
 #include "net/signal.hpp"
@@ -17,26 +16,6 @@ using base::fail;
 using governance::verdict;
 
 constexpr std::int64_t bytes_per_token_estimate = 4;  // as Anthropic's own gateway counts; corrected by the answer
-
-pricing::request_facts facts_of(const anthropic::request_view& view, std::string_view body, std::int64_t now) {
-    const anthropic::content_features found = anthropic::read_features(body);
-    pricing::request_facts facts;
-    facts.at_ms = now;
-    facts.body_bytes = body.size();
-    facts.images = found.images;
-    facts.max_tokens = view.max_tokens;
-    facts.has_max_tokens = view.has_max_tokens;
-    facts.cache_writes = found.cache_control;
-    facts.one_hour_writes = found.one_hour;
-    facts.tools = view.has_tools;
-    facts.unbounded_input = found.by_reference || found.pdf || found.server_tools || view.has_mcp || view.has_fallbacks;
-    facts.web_searches_max = found.web_searches;
-    facts.fast = view.fast;
-    facts.us_only = view.us_only;
-    facts.any_model = view.has_fallbacks || found.advisor;
-    facts.iterations_max = view.has_fallbacks || found.advisor ? 4 : found.server_tools ? 2 : 1;
-    return facts;
-}
 
 std::string_view whose(const exchange& x, governance::scope where) {
     switch (where) {
@@ -174,6 +153,26 @@ base::result<void> outcome_of(exchange& x, const limiters& limits, std::string_v
 
 }  // namespace
 
+pricing::request_facts facts_of(const anthropic::request_view& view, const anthropic::content_features& found,
+                                std::size_t body_bytes, std::int64_t now) {
+    pricing::request_facts facts;
+    facts.at_ms = now;
+    facts.body_bytes = body_bytes;
+    facts.images = found.images;
+    facts.max_tokens = view.max_tokens;
+    facts.has_max_tokens = view.has_max_tokens;
+    facts.cache_writes = found.cache_control;
+    facts.one_hour_writes = found.one_hour;
+    facts.tools = view.has_tools;
+    facts.unbounded_input = found.by_reference || found.pdf || found.server_tools || view.has_mcp || view.has_fallbacks;
+    facts.web_searches_max = found.web_searches;
+    facts.fast = view.fast;
+    facts.us_only = view.us_only;
+    facts.any_model = view.has_fallbacks || found.advisor;
+    facts.iterations_max = view.has_fallbacks || found.advisor ? 4 : found.server_tools ? 2 : 1;
+    return facts;
+}
+
 std::optional<base::error> unaccounted_refusal(const exchange& x) {
     const auto hard =
         std::ranges::find_if(x.caller->budgets, [](const auto& book) { return book && book->what().hard; });
@@ -198,15 +197,15 @@ admission::~admission() {
     budgets.settle(cost, began_at_ms(x_) + (now_us - x_.began_us) / 1000);
 }
 
-net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view, std::string_view body,
-                                    admission& into) {
+net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
+                                    const anthropic::content_features& found, std::size_t body_bytes, admission& into) {
     const governance::caller& caller = *x.caller;
     if (!caller.may_use_model(view.model)) {
         co_return std::unexpected(model_refusal(view.model));
     }
 
     // Rate limits: all that apply, or none.
-    into.input_estimate_ = static_cast<std::int64_t>(body.size()) / bytes_per_token_estimate;
+    into.input_estimate_ = static_cast<std::int64_t>(body_bytes) / bytes_per_token_estimate;
     if (auto limits = limits_on(caller, view.model); !limits.empty()) {
         const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
             return governance::begin_all(limits, into.input_estimate_, now_us, unsure);
@@ -221,7 +220,7 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     }
 
     // Budgets: what the request may cost at most is held until it is known what it did.
-    into.facts = facts_of(view, body, began_at_ms(x));
+    into.facts = facts_of(view, found, body_bytes, began_at_ms(x));
     into.bound = s.who.prices.bound_of(view.model, into.facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
@@ -232,7 +231,8 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
 }
 
 net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic::request_view& view,
-                                        std::string_view body, bool batch, job_admission& into) {
+                                        const anthropic::content_features& found, std::size_t body_bytes, bool batch,
+                                        job_admission& into) {
     const governance::caller& caller = *x.caller;
     if (!caller.may_use_model(view.model)) co_return std::unexpected(model_refusal(view.model));
     if (const auto limits = limits_on(caller, view.model); !limits.empty()) {
@@ -246,7 +246,7 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
         }
         if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
     }
-    pricing::request_facts facts = facts_of(view, body, began_at_ms(x));
+    pricing::request_facts facts = facts_of(view, found, body_bytes, began_at_ms(x));
     facts.batch = batch;
     into.bound = s.who.prices.bound_of(view.model, facts);
     if (caller.budgets.empty()) co_return base::result<void>();

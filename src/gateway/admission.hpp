@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "anthropic/content_features.hpp"
 #include "anthropic/request_view.hpp"
 #include "gateway/exchange.hpp"
 
@@ -26,8 +27,8 @@ public:
     std::int64_t output_used = 0;
 
 private:
-    friend net::task<base::result<void>> admit(exchange&, service&, const anthropic::request_view&, std::string_view,
-                                               admission&);
+    friend net::task<base::result<void>> admit(exchange&, service&, const anthropic::request_view&,
+                                               const anthropic::content_features&, std::size_t, admission&);
     exchange& x_;
     std::vector<governance::limiter*> limits_;  // begun
     std::int64_t input_estimate_ = 0;
@@ -37,13 +38,17 @@ private:
 // under a hard budget: it would spend past it. Nothing: it may pass.
 std::optional<base::error> unaccounted_refusal(const exchange& x);
 
+// What its bound depends on. Pure.
+pricing::request_facts facts_of(const anthropic::request_view& view, const anthropic::content_features& found,
+                                std::size_t body_bytes, std::int64_t now);
+
 // The refusal of a model that the caller's patterns do not cover.
 base::error model_refusal(std::string_view model);
 
 // Errors: model_not_allowed, requests_per_minute and its like, concurrent_requests, budget_exhausted, budget_contended,
 // budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be asked.
-net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view, std::string_view body,
-                                    admission& into);
+net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
+                                    const anthropic::content_features& found, std::size_t body_bytes, admission& into);
 
 // What a job may be submitted with: its bound is held until the store has it.
 struct job_admission {
@@ -54,6 +59,7 @@ struct job_admission {
 // A request that will be carried out later, when it is admitted once more: counts as one request now, and its bound (of
 // a batch: at half the price) is held on the budgets. Waits and refuses as `admit`.
 net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic::request_view& view,
-                                        std::string_view body, bool batch, job_admission& into);
+                                        const anthropic::content_features& found, std::size_t body_bytes, bool batch,
+                                        job_admission& into);
 
 }  // namespace gateway

@@ -60,7 +60,12 @@ std::shared_ptr<const governance::caller> caller_of(const tenancy& who, const go
     return made;
 }
 
-void look_at(std::string_view presented, tenancy& who, std::int64_t now, look& result) {
+governance::last_secret& last_secret_of(http::connection& client) {
+    if (!client.memory()) client.memory() = std::make_shared<governance::last_secret>();
+    return *static_cast<governance::last_secret*>(client.memory().get());
+}
+
+void look_at(std::string_view presented, tenancy& who, http::connection& client, std::int64_t now, look& result) {
     if (who.jwt.configured() && governance::looks_like_jwt(presented)) {
         const auto token = who.tokens.check(presented, now);
         if (token) {
@@ -72,7 +77,7 @@ void look_at(std::string_view presented, tenancy& who, std::int64_t now, look& r
         }
         return;
     }
-    const auto found = who.directory->find(who.hasher.hash(presented), now);
+    const auto found = who.directory->find(last_secret_of(client).hash(who.hasher, presented), now);
     if (found.what == finding::known) {
         result.who = found.who;
         return;
@@ -81,10 +86,10 @@ void look_at(std::string_view presented, tenancy& who, std::int64_t now, look& r
     result.key_may_be_new = found.what == finding::unknown && governance::is_well_formed(presented);
 }
 
-look look_up(const http::request_head& head, tenancy& who, std::int64_t now) {
+look look_up(const http::request_head& head, tenancy& who, http::connection& client, std::int64_t now) {
     look result;
     any_credential(head, [&](std::string_view presented) {
-        look_at(presented, who, now, result);
+        look_at(presented, who, client, now, result);
         return result.who != nullptr;
     });
     return result;
@@ -122,7 +127,7 @@ base::error refusal_of(finding what) {
 net::task<base::result<void>> authenticate(exchange& x, service& s, const http::request_head*& head,
                                            std::unique_ptr<kept_head>& kept) {
     const std::int64_t now = began_at_ms(x);
-    look result = look_up(*head, s.who, now);
+    look result = look_up(*head, s.who, x.client, now);
     if (!result.who && (result.key_may_be_new || result.token_may_be_new)) {
         net::signal looked(x.client.reactor());
         const bool asked = result.key_may_be_new ? s.who.keeper.refresh_soon(looked.notifier())
@@ -136,7 +141,7 @@ net::task<base::result<void>> authenticate(exchange& x, service& s, const http::
             const net::wake why = co_await looked.wait(x.client.timer(), &x.client.stream());
             if (why == net::wake::hangup) co_return fail(errc::client_left);
             if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");
-            result = look_up(*head, s.who, now);
+            result = look_up(*head, s.who, x.client, now);
         }
     }
     // What is not known may have been made since, what is known may have been revoked.

@@ -23,6 +23,10 @@ bool tells_limits(std::string_view name) {
            begins_with("anthropic-priority-") || begins_with("anthropic-fast-");
 }
 
+// The memory of the last head that was written whole, which nearly always is the next one's.
+thread_local std::string spare_head;
+constexpr std::size_t spare_head_bytes_max = 8192;
+
 iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 }  // namespace
 
@@ -51,6 +55,7 @@ void append_passed_headers(exchange& x, const http::response_head& head, std::st
 }
 
 downstream::downstream(exchange& x, const http::response_head& head, bool event_stream) : x_(x), status_(head.status) {
+    head_.swap(spare_head);
     head_.reserve(head.size + x.limit_headers.size() + 192);
     const fmt::format_int status(head.status);
     head_.append("HTTP/1.1 ").append(status.data(), status.size()).append(" ").append(head.reason).append("\r\n");
@@ -60,6 +65,15 @@ downstream::downstream(exchange& x, const http::response_head& head, bool event_
     head_.append(x.limit_headers);
     head_.append("cache-control: no-store\r\nx-claude-proxy-request-id: ").append(x.record.request_id).append("\r\n");
     if (event_stream) head_.append("x-accel-buffering: no\r\n");
+}
+
+// A silent stream holds no memory for it.
+void downstream::forget_head() {
+    if (head_.capacity() > spare_head.capacity() && head_.capacity() <= spare_head_bytes_max) {
+        head_.clear();
+        head_.swap(spare_head);
+    }
+    head_ = std::string();
 }
 
 void downstream::frame(std::optional<std::uint64_t> content_length) {
@@ -120,13 +134,13 @@ bool downstream::write_now(std::string_view payload, bool last) {
         parts_[parts_used_++] = part_of(last ? "\r\n0\r\n\r\n" : "\r\n");
     }
     const bool done = x_.client.write_now(std::span(parts_).first(parts_used_));
-    if (done && !head_.empty()) head_ = std::string();
+    if (done) forget_head();
     return done;
 }
 
 net::task<base::result<void>> downstream::finish_write() {
     auto written = co_await x_.client.write(std::span(parts_).first(parts_used_));
-    head_ = std::string();
+    forget_head();
     co_return written;
 }
 

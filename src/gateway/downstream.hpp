@@ -19,6 +19,9 @@ public:
     // Copies status and headers: verbatim and in order, without hop-by-hop fields, the edge's own
     // (strict-transport-security, set-cookie, alt-svc, via) and cache-control; ours are added (docs/protocol.md).
     downstream(exchange& x, const http::response_head& head, bool event_stream);
+    ~downstream() { forget_head(); }
+    downstream(const downstream&) = delete;
+    downstream& operator=(const downstream&) = delete;
 
     // Decides the framing; call once before `write`. Without a length: chunked, or until the close for HTTP/1.0.
     void frame(std::optional<std::uint64_t> content_length);
@@ -34,6 +37,7 @@ public:
 
 private:
     bool frame_in_place(std::string_view payload, bool last);
+    void forget_head();
 
     exchange& x_;
     std::string head_;

@@ -1,6 +1,7 @@
 // One request and its answer, as the endpoints of the gateway see it, and the parts of the gateway they work with.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "gateway/tenancy.hpp"
 #include "http/connection.hpp"
 #include "ledger/journal.hpp"
+#include "resources/owners.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
 #include "upstream/quota.hpp"
@@ -33,6 +35,7 @@ struct service {
     model_list_cache& models;
     answer_book& answers;
     count_tokens_limit& counting;
+    resources::owners& owners;
     upstream::quota* quota = nullptr;  // hears of the upstream's limits; null: nobody asks for them
     job_desk* jobs = nullptr;          // set before the first request
 };
@@ -61,6 +64,12 @@ struct exchange {
 // the head is gone after the first wait.
 std::string upstream_head(const http::request_head& head, upstream::client& upstream);
 
+// The same for another target (path and query).
+std::string upstream_head(const http::request_head& head, upstream::client& upstream, std::string_view target);
+
+// "https://host" as the caller sees us: the TLS may end at a load balancer that says so. owned.cpp
+std::string public_base(const exchange& x, const http::request_head& head);
+
 // Milliseconds since 1970 at which the request began; the rules of keys, prices and budgets are those of this moment.
 std::int64_t began_at_ms(const exchange& x);
 
@@ -77,8 +86,8 @@ net::task<void> refuse(exchange& x, base::error why);
 net::task<void> answer(exchange& x, int status, std::string_view extra_headers, std::string_view content_type,
                        std::string_view body);
 
-// 24 random characters behind "req_cp_".
-std::string new_request_id();
-std::string new_id(std::string_view prefix);
+// Nine characters of the time in milliseconds and 15 random ones behind the prefix: later ids are greater.
+std::string new_id(std::string_view prefix, std::chrono::system_clock::time_point at);
+std::string new_request_id(std::chrono::system_clock::time_point at);  // behind "req_cp_"
 
 }  // namespace gateway

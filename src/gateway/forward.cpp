@@ -73,9 +73,10 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     plain_options how;
     how.hold_bytes_max = what.hold_bytes_max;
     how.meter = what.metered ? &meter : nullptr;
-    if ((*head)->status == 200) how.rewrite = what.rewrite;
+    if ((*head)->status == 200) how.rewrite = what.hooks.rewrite;
+    if ((*head)->status >= 200 && (*head)->status < 300) how.before_end = what.hooks.before_end;
     auto outcome = co_await relay_plain(x, s, call, **head, how);
-    if (what.metered) x.record.answer = meter.result();
+    if (what.metered) x.record.answer = std::move(meter).result();
     co_return after_sending(std::move(outcome), status);
 }
 

@@ -20,18 +20,24 @@ public:
     virtual void end(const relay_outcome& how) = 0;
 };
 
+// What is done with an answer of success before the client has it; only with one that is short enough to be held.
+struct answer_hooks {
+    std::function<void(std::string&)> rewrite{};                      // plain_options::rewrite; status 200
+    std::function<net::task<void>(const std::string&)> before_end{};  // plain_options::before_end; status 2xx
+};
+
 // What is sent, and what is expected back.
 struct forwarding {
     std::string head;         // from upstream_head(); framing and the blank line are added here
     std::string_view body{};  // held by the caller until `release_body`
     bool has_body = false;
-    bool wants_stream = false;                    // the request asked for server-sent events
-    bool metered = false;                         // answers carry usage: /v1/messages
-    std::uint64_t hold_bytes_max = 0;             // plain_options::hold_bytes_max
-    std::function<void(std::string&)> rewrite{};  // plain_options::rewrite
-    std::function<void()> release_body{};         // no other attempt will follow: the body may go
-    bool unavailable_is_failure = false;          // a status of 500 or more is not relayed: the caller has better
-    milliseconds connect_at_most{0};              // 0: the upstream's own settings
+    bool wants_stream = false;         // the request asked for server-sent events
+    bool metered = false;              // answers carry usage: /v1/messages
+    std::uint64_t hold_bytes_max = 0;  // plain_options::hold_bytes_max
+    answer_hooks hooks{};
+    std::function<void()> release_body{};  // no other attempt will follow: the body may go
+    bool unavailable_is_failure = false;   // a status of 500 or more is not relayed: the caller has better
+    milliseconds connect_at_most{0};       // 0: the upstream's own settings
     milliseconds head_at_most{0};
     attempt_observer* observer = nullptr;
 };
@@ -49,8 +55,7 @@ net::task<void> answer_failure(exchange& x, forward_outcome& outcome);
 
 // A request whose body is not held: it streams through to one attempt upstream. The whole endpoint.
 net::task<void> forward_upload(exchange& x, service& s, std::string head, http::body_framing framing,
-                               std::uint64_t content_length, std::uint64_t body_bytes_max,
-                               std::function<void(std::string&)> rewrite);
+                               std::uint64_t content_length, std::uint64_t body_bytes_max, answer_hooks hooks);
 
 // Reads the whole body into memory under the byte budget. Errors: body_too_large, in_flight_bytes_exhausted and those
 // of http::connection::read_body.

@@ -13,6 +13,7 @@ using base::fail;
 
 namespace {
 
+constexpr std::uint64_t created_bytes_max = 1 << 20;    // what was made, as JSON: a few hundred bytes
 constexpr std::size_t upload_piece_bytes = 128 * 1024;  // memory of an upload under way
 
 iovec part_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
@@ -49,8 +50,7 @@ net::task<base::result<bool>> pump(exchange& x, upstream::call& call, bool chunk
 }  // namespace
 
 net::task<void> forward_upload(exchange& x, service& s, std::string head, http::body_framing framing,
-                               std::uint64_t content_length, std::uint64_t body_bytes_max,
-                               std::function<void(std::string&)> rewrite) {
+                               std::uint64_t content_length, std::uint64_t body_bytes_max, answer_hooks hooks) {
     const upstream::options& waits = s.upstream.settings();
     if (framing == http::body_framing::length && content_length > body_bytes_max) {
         x.client.close_after_this();
@@ -90,10 +90,10 @@ net::task<void> forward_upload(exchange& x, service& s, std::string head, http::
     }
     x.record.upstream_head_us = x.elapsed_us();
     plain_options how;
-    if (rewrite && (*answered)->status == 200) {
-        how.hold_bytes_max = s.options.answer_hold_bytes_max;
-        how.rewrite = std::move(rewrite);
-    }
+    const int status = (*answered)->status;
+    if (hooks.rewrite && status == 200) how.rewrite = std::move(hooks.rewrite);
+    if (hooks.before_end && status >= 200 && status < 300) how.before_end = std::move(hooks.before_end);
+    if (how.rewrite || how.before_end) how.hold_bytes_max = created_bytes_max;
     auto outcome = co_await relay_plain(x, s, call, **answered, how);
     if (outcome.failure) co_await refuse(x, std::move(*outcome.failure));
 }

@@ -19,8 +19,8 @@ exchange begin(http::connection& client) {
     exchange x{.client = client};
     x.began_us = client.request_began_us();
     x.ready_us = x.began_us;
-    x.record.request_id = new_request_id();
     x.record.started_at = std::chrono::system_clock::now();
+    x.record.request_id = new_request_id(x.record.started_at);
     x.record.peer = client.peer();
     return x;
 }
@@ -118,7 +118,7 @@ net::task<void> front::refuse(http::connection& client, const base::error& why) 
 std::string front::overload_answer() {
     const base::error why{errc::too_many_connections,
                           "The gateway has as many connections as it may (CLAUDE_PROXY_CONNECTIONS_MAX)."};
-    const std::string id = new_request_id();
+    const std::string id = new_request_id(std::chrono::system_clock::now());
     const std::string body = anthropic::error_body(why, id);
     return fmt::format(
         "HTTP/1.1 529 Overloaded\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n"

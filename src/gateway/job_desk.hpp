@@ -21,6 +21,7 @@ struct job_desk {
     jobs::store& store;
     jobs::tail& tail;
     const jobs::options& rules;
+    bool plain_http_webhooks = false;  // jobs::webhook_options::allow_http
 
     std::atomic<std::uint64_t> submitted{0};  // new jobs
     std::atomic<std::uint64_t> repeated{0};   // submits under a known Idempotency-Key
@@ -74,11 +75,5 @@ base::result<std::vector<query_member>> read_query(std::string_view target, std:
 std::optional<std::string_view> find(std::span<const query_member> query, std::string_view name);
 // A whole number from 0 to `max`. Errors: invalid_argument.
 base::result<std::uint64_t> read_number(std::string_view name, std::string_view text, std::uint64_t max);
-
-// A request of a kind that has no body: one that is sent nevertheless is not read.
-inline void expect_no_body(exchange& x, const http::request_head& head) {
-    if (head.framing != http::body_framing::none) x.client.close_after_this();
-    x.client.keep_input();
-}
 
 }  // namespace gateway

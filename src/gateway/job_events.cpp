@@ -166,7 +166,7 @@ net::task<base::result<void>> follow(exchange& x, service& s, const jobs::summar
 
 net::task<void> job_events(exchange& x, service& s, const http::request_head& head) {
     const auto after = read_position(head);
-    expect_no_body(x, head);
+    x.client.keep_input();
     if (!after) {
         co_await refuse(x, after.error());
         co_return;

@@ -17,8 +17,7 @@ constexpr std::string_view jwt_key_id = "jwt";  // governance::caller::key_id of
 constexpr milliseconds look_up_max{2'000};      // as for a key that a request presents
 
 std::int64_t wall_clock_ms() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
         .count();
 }
 

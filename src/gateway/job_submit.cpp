@@ -16,6 +16,7 @@
 #include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
 #include "gateway/job_desk.hpp"
+#include "gateway/ownership.hpp"
 #include "governance/job_holds.hpp"
 #include "jobs/job_text.hpp"
 
@@ -122,7 +123,8 @@ std::string new_job_id(std::int64_t at_us) {
     constexpr std::size_t time_digits = 11, random_digits = 13;
     std::string time(time_digits, '0');
     for (auto digit = time.rbegin(); digit != time.rend(); ++digit, at_us /= 36) *digit = digits[at_us % 36];
-    std::string random = new_id("").substr(0, random_digits);
+    const std::string id = new_id("", std::chrono::system_clock::now());  // its end is random
+    std::string random = id.substr(id.size() - random_digits);
     for (char& c : random)
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     return "job_" + time + random;
@@ -151,8 +153,13 @@ net::task<base::result<void>> submit(exchange& x, service& s, jobs::submission j
     const auto view = anthropic::read_request(job.request);
     if (!view) co_return std::unexpected(view.error());
     x.record.model = view->model.substr(0, 128);
+    // Files and the like that it names must be the team's.
+    const anthropic::content_features features = anthropic::read_features(job.request);
+    if (features.references) {
+        if (auto own = co_await may_reference(x, s, job.request); !own) co_return own;
+    }
     job_admission admitted;
-    auto may = co_await admit_job(x, s, *view, job.request, job.where == jobs::lane::batch, admitted);
+    auto may = co_await admit_job(x, s, *view, features, job.request.size(), job.where == jobs::lane::batch, admitted);
     if (!may) co_return may;
 
     const std::int64_t at_us = clock_us();
@@ -217,7 +224,7 @@ net::task<base::result<void>> run(exchange& x, service& s, const http::request_h
                                  "preference-applied: respond-async\r\n"};
         co_return co_await submit(x, s, std::move(job), asked);
     }
-    const auto asked = anthropic::read_job_request(*body, {.plain_http_webhooks = s.jobs->rules.plain_http_webhooks});
+    const auto asked = anthropic::read_job_request(*body, {.plain_http_webhooks = s.jobs->plain_http_webhooks});
     if (!asked) co_return std::unexpected(asked.error());
     if (asked->request.size() > request_bytes_max) {
         co_return fail(errc::body_too_large, fmt::format("`request` exceeds the {} bytes allowed.", request_bytes_max));
@@ -258,7 +265,6 @@ bool prefers_async(const http::request_head& head) {
 
 net::task<void> submit_message(exchange& x, service& s, const http::request_head& head) {
     if (!x.caller->may_use_route("jobs")) {
-        if (head.framing != http::body_framing::none) x.client.close_after_this();
         co_await refuse(x, {errc::permission_denied,
                             "`Prefer: respond-async` makes a job, and the key's scopes do not include `jobs`."});
         co_return;

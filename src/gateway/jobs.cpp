@@ -139,7 +139,7 @@ net::task<void> answer_changed(exchange& x, service& s, std::string id) {
 
 net::task<void> list_jobs(exchange& x, service& s, const http::request_head& head) {
     auto which = read_filter(head.target, *x.caller);
-    expect_no_body(x, head);
+    x.client.keep_input();
     if (!which) {
         co_await refuse(x, which.error());
         co_return;
@@ -167,7 +167,7 @@ net::task<void> list_jobs(exchange& x, service& s, const http::request_head& hea
 
 net::task<void> show_job(exchange& x, service& s, const http::request_head& head) {
     const auto wait = read_wait(head.target, s.jobs->rules);
-    expect_no_body(x, head);
+    x.client.keep_input();
     if (!wait) {
         co_await refuse(x, wait.error());
         co_return;
@@ -182,7 +182,7 @@ net::task<void> show_job(exchange& x, service& s, const http::request_head& head
 
 net::task<void> job_result(exchange& x, service& s, const http::request_head& head) {
     const auto wait = read_wait(head.target, s.jobs->rules);
-    expect_no_body(x, head);
+    x.client.keep_input();
     if (!wait) {
         co_await refuse(x, wait.error());
         co_return;
@@ -219,8 +219,8 @@ net::task<void> job_result(exchange& x, service& s, const http::request_head& he
     co_await answer_json(x, got->result);
 }
 
-net::task<void> cancel_job(exchange& x, service& s, const http::request_head& head) {
-    expect_no_body(x, head);
+net::task<void> cancel_job(exchange& x, service& s, const http::request_head&) {
+    x.client.keep_input();
     std::string id = job_id_of(x.path);
     auto how = co_await from_store<jobs::outcome>(x, *s.jobs, [&](auto done) {
         if (id.empty()) return done(jobs::outcome::not_found);
@@ -238,8 +238,8 @@ net::task<void> cancel_job(exchange& x, service& s, const http::request_head& he
     co_await answer_changed(x, s, std::move(id));
 }
 
-net::task<void> delete_job(exchange& x, service& s, const http::request_head& head) {
-    expect_no_body(x, head);
+net::task<void> delete_job(exchange& x, service& s, const http::request_head&) {
+    x.client.keep_input();
     const std::string id = job_id_of(x.path);
     auto how = co_await from_store<jobs::outcome>(x, *s.jobs, [&](auto done) {
         if (id.empty()) return done(jobs::outcome::not_found);

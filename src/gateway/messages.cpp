@@ -8,6 +8,7 @@
 #include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
 #include "gateway/job_submit.hpp"
+#include "gateway/ownership.hpp"
 #include "gateway/replay.hpp"
 
 namespace gateway {
@@ -91,6 +92,15 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
     x.record.model = view->model.substr(0, 128);
     x.record.stream = what.metered && view->stream;
 
+    // Files and the like that it names must be the team's.
+    const anthropic::content_features features = anthropic::read_features(*body);
+    if (features.references) {
+        if (auto may = co_await may_reference(x, s, *body); !may) {
+            co_await refuse(x, std::move(may.error()));
+            co_return;
+        }
+    }
+
     // Said before? Who repeats a request under its Idempotency-Key gets the answer of the first, and pays nothing.
     answer_lead lead;
     if (repeat_key) {
@@ -106,7 +116,7 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
     admission admitted(x);
     std::optional<accounting> account;
     if (what.metered) {
-        const auto may = co_await admit(x, s, *view, *body, admitted);
+        const auto may = co_await admit(x, s, *view, features, body->size(), admitted);
         if (!may) {
             co_await refuse(x, may.error());
             co_return;

@@ -41,7 +41,7 @@ net::task<void> models(exchange& x, service& s, const http::request_head& head) 
     next.head = upstream_head(head, s.upstream);
     next.hold_bytes_max = model_list_cache::body_bytes_max;
     if (!x.head_method) {
-        next.rewrite = [&](std::string& body) {
+        next.hooks.rewrite = [&](std::string& body) {
             s.models.store(target, body);
             body = for_caller(body);
         };

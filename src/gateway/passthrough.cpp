@@ -1,4 +1,4 @@
-// Routes that are forwarded as they are: files, skills, results and every other /v1 resource.
+// Every other /v1 route: forwarded as it is.
 #include "gateway/admission.hpp"
 #include "gateway/forward.hpp"
 
@@ -22,10 +22,6 @@ net::task<void> pass(exchange& x, service& s, const http::request_head& head, st
 }
 
 }  // namespace
-
-net::task<void> files(exchange& x, service& s, const http::request_head& head) {
-    co_await pass(x, s, head, s.options.files_body_bytes_max);
-}
 
 net::task<void> other(exchange& x, service& s, const http::request_head& head) {
     const bool may_cost =

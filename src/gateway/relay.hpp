@@ -36,6 +36,8 @@ struct plain_options {
     anthropic::json_meter* meter = nullptr;
     // Changes the whole body of a held answer; not called for longer ones.
     std::function<void(std::string& body)> rewrite{};
+    // The same after it, where something has to be waited for before the client may have the answer.
+    std::function<net::task<void>(const std::string& body)> before_end{};
 };
 
 // The client has left (patience_after_leaving): reads the rest of the answer and gives it to `take`, until that says

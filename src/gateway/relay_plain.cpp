@@ -37,7 +37,7 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
                 complete = piece.last;
                 std::string_view ready = piece.payload;
                 if (holding) {
-                    if (!complete || !held.empty() || how.rewrite) {
+                    if (!complete || !held.empty() || how.rewrite || how.before_end) {
                         held.append(piece.payload);
                         ready = held;
                     }
@@ -46,6 +46,7 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
                             how.rewrite(held);
                             ready = held;
                         }
+                        if (how.before_end) co_await how.before_end(held);
                         out.frame(ready.size());
                     } else if (held.size() <= how.hold_bytes_max) {
                         break;
@@ -67,6 +68,7 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
                 complete = true;
                 if (holding) {
                     if (how.rewrite) how.rewrite(held);
+                    if (how.before_end) co_await how.before_end(held);
                     if (no_body) {
                         begin();
                     } else {

@@ -11,8 +11,11 @@ net::task<void> count_tokens(exchange&, service&, const http::request_head&);
 net::task<void> batches(exchange&, service&, const http::request_head&);
 // models.cpp
 net::task<void> models(exchange&, service&, const http::request_head&);
+// owned.cpp
+net::task<void> list_own(exchange&, service&, const http::request_head&);
+net::task<void> own_resource(exchange&, service&, const http::request_head&);
+net::task<void> upload(exchange&, service&, const http::request_head&);
 // passthrough.cpp
-net::task<void> files(exchange&, service&, const http::request_head&);
 net::task<void> other(exchange&, service&, const http::request_head&);
 // job_submit.cpp
 net::task<void> submit_job(exchange&, service&, const http::request_head&);
@@ -37,20 +40,20 @@ constexpr route routes[] = {
     {"POST", "/v1/messages", "messages", true, messages},
     {"POST", "/v1/messages/count_tokens", "count_tokens", true, count_tokens},
     {"POST", "/v1/messages/batches", "batches", true, batches},
-    {"GET", "/v1/messages/batches", "batches", true, batches},
-    {"GET", "/v1/messages/batches/{}", "batches", true, batches},
-    {"DELETE", "/v1/messages/batches/{}", "batches", true, other},
-    {"POST", "/v1/messages/batches/{}/cancel", "batches", true, batches},
-    {"GET", "/v1/messages/batches/{}/results", "batches", true, other},
+    {"GET", "/v1/messages/batches", "batches", true, list_own},
+    {"GET", "/v1/messages/batches/{}", "batches", true, own_resource},
+    {"DELETE", "/v1/messages/batches/{}", "batches", true, own_resource},
+    {"POST", "/v1/messages/batches/{}/cancel", "batches", true, own_resource},
+    {"GET", "/v1/messages/batches/{}/results", "batches", true, own_resource},
+    {"*", "/v1/messages/batches/**", "batches", true, own_resource},
     {"GET", "/v1/models", "models", true, models},
     {"GET", "/v1/models/{}", "models", true, models},
-    {"POST", "/v1/files", "files", true, files},
-    {"*", "/v1/files", "files", true, other},
-    {"*", "/v1/files/**", "files", true, other},
-    {"POST", "/v1/skills", "skills", true, files},
-    {"POST", "/v1/skills/{}/versions", "skills", true, files},
-    {"*", "/v1/skills", "skills", true, other},
-    {"*", "/v1/skills/**", "skills", true, other},
+    {"POST", "/v1/files", "files", true, upload},
+    {"GET", "/v1/files", "files", true, list_own},
+    {"*", "/v1/files/**", "files", true, own_resource},
+    {"POST", "/v1/skills", "skills", true, upload},
+    {"GET", "/v1/skills", "skills", true, list_own},
+    {"*", "/v1/skills/**", "skills", true, own_resource},
     {"POST", "/v1/jobs", "jobs", true, submit_job},
     {"GET", "/v1/jobs", "jobs", true, list_jobs},
     {"GET", "/v1/jobs/{}", "jobs", true, show_job},

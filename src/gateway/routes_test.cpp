@@ -24,6 +24,8 @@ TEST(routes, each_path_finds_its_row) {
     EXPECT_EQ(label("DELETE", "/v1/files/file_1"), "files");
     EXPECT_EQ(label("GET", "/v1/skills/s/versions/1/content"), "skills");
     EXPECT_EQ(label("GET", "/v1/sessions/x/events"), "other");
+    EXPECT_EQ(label("POST", "/v1/jobs"), "jobs");
+    EXPECT_EQ(label("GET", "/v1/jobs/job_1/events"), "jobs");
     EXPECT_EQ(label("HEAD", "/"), "hello");
     EXPECT_EQ(label("HEAD", "/api/hello"), "hello");
 }
@@ -32,6 +34,8 @@ TEST(routes, a_wrong_method_on_a_governed_path_does_not_reach_the_catch_all) {
     EXPECT_EQ(label("GET", "/v1/messages"), "405");
     EXPECT_EQ(label("PUT", "/v1/messages/count_tokens"), "405");
     EXPECT_EQ(label("POST", "/v1/models"), "405");
+    EXPECT_EQ(label("PUT", "/v1/jobs"), "405");
+    EXPECT_EQ(label("GET", "/v1/jobs/job_1/cancel"), "405");
     EXPECT_EQ(label("POST", "/health"), "405");
 }
 

@@ -169,4 +169,19 @@ digest key_hasher::hash(std::string_view secret) const {
     return made;
 }
 
+last_secret::~last_secret() { OPENSSL_cleanse(secret_.data(), secret_.size()); }
+
+const digest& last_secret::hash(const key_hasher& with, std::string_view secret) {
+    if (hasher_ == with.number_ && size_ == secret.size() && CRYPTO_memcmp(secret_.data(), secret.data(), size_) == 0)
+        return digest_;
+    hasher_ = 0;
+    digest_ = with.hash(secret);
+    if (secret.size() > secret_.size()) return digest_;
+    OPENSSL_cleanse(secret_.data(), secret_.size());
+    secret.copy(secret_.data(), secret.size());
+    size_ = secret.size();
+    hasher_ = with.number_;
+    return digest_;
+}
+
 }  // namespace governance

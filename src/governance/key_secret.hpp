@@ -41,8 +41,30 @@ public:
     digest hash(std::string_view secret) const;  // throws only when OpenSSL fails
 
 private:
+    friend class last_secret;
+
     std::string pepper_;
     std::uint64_t number_;  // of this hasher in the process
+};
+
+// The secret that came last, for one who brings the same one again and again: a connection. What the directory says of
+// its digest is asked anew each time. Compared in constant time, wiped when it goes. Thread rule: one thread.
+class last_secret {
+public:
+    last_secret() = default;
+    ~last_secret();
+    last_secret(const last_secret&) = delete;
+    last_secret& operator=(const last_secret&) = delete;
+
+    const digest& hash(const key_hasher& with, std::string_view secret);
+
+private:
+    static constexpr std::size_t kept_bytes_max = 64;  // ours have 55; a longer one is hashed each time
+
+    std::array<char, kept_bytes_max> secret_{};
+    std::size_t size_ = 0;
+    std::uint64_t hasher_ = 0;  // 0: nothing is kept
+    digest digest_{};
 };
 
 }  // namespace governance

@@ -112,6 +112,20 @@ TEST(key_secret, a_hasher_at_the_address_of_an_old_one_uses_its_own_pepper) {
     EXPECT_NE(place->hash("x"), first);
 }
 
+TEST(key_secret, the_last_secret_has_the_digest_of_the_secret_that_is_shown_now) {
+    const key_hasher one{base::secret("pepper one")};
+    const key_hasher two{base::secret("pepper two")};
+    last_secret last;
+    const std::string longest(200, 'l');
+    for (const std::string_view secret :
+         {"", "sk-cp-a", "sk-cp-a", "sk-cp-b", "sk-cp-", "sk-cp-b", longest.c_str(), longest.c_str() + 1, "sk-cp-b"}) {
+        EXPECT_EQ(last.hash(one, secret), one.hash(secret)) << secret;
+        EXPECT_EQ(last.hash(one, secret), one.hash(secret)) << secret;
+    }
+    EXPECT_EQ(last.hash(two, "sk-cp-b"), two.hash("sk-cp-b")) << "the same secret under another pepper";
+    EXPECT_EQ(last.hash(one, "sk-cp-b"), one.hash("sk-cp-b"));
+}
+
 TEST(key_secret, an_empty_pepper_is_refused) { EXPECT_THROW(key_hasher{base::secret()}, std::invalid_argument); }
 
 }  // namespace

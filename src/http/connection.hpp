@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -101,6 +102,8 @@ public:
     // Ends the wait for another request, if this connection is waiting for one; a request that has begun goes on.
     void close_if_idle();
     const std::string& peer();  // the client's address, asked for once a connection
+    // What the owner of the requests remembers from one to the next: a type of its own, which it makes at the first.
+    std::shared_ptr<void>& memory() { return memory_; }
 
 private:
     enum class fill_outcome : std::uint8_t { data, end, failed, timeout, cancelled };
@@ -114,6 +117,7 @@ private:
     server_load& load_;
 
     std::string peer_;
+    std::shared_ptr<void> memory_;
     std::string_view input_;  // unread bytes, in kept_ or in the reactor's scratch
     std::string kept_;
     base::error refusal_{base::errc::internal};

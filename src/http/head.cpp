@@ -169,10 +169,31 @@ std::string_view take_line(std::string_view& rest) {
     return line;
 }
 
+// Letters, digits and dashes only, eight at a time: what nearly every field name is made of.
+bool is_plain_name(std::string_view name) {
+    constexpr std::uint64_t every = 0x0101010101010101;
+    std::uint64_t other = 0;
+    const auto look = [&](const char* at) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, at, 8);
+        const std::uint64_t bytes = word & every * 0x7f;  // so that no sum below carries into the next byte
+        const std::uint64_t lower = bytes | every * 0x20;
+        const std::uint64_t letters = (lower + every * (0x80 - 'a')) & ~(lower + every * (0x7f - 'z'));
+        const std::uint64_t digits = (bytes + every * (0x80 - '0')) & ~(bytes + every * (0x7f - '9'));
+        const std::uint64_t dashes = ~((bytes ^ every * '-') + every * 0x7f);
+        other |= word | ~(letters | digits | dashes);
+    };
+    if (name.size() < 8) return false;
+    for (std::size_t at = 0; at + 8 <= name.size(); at += 8) look(name.data() + at);
+    look(name.data() + name.size() - 8);  // some of them again
+    return (other & every * 0x80) == 0;
+}
+
 // Name, colon, value; the value's characters are not looked at.
 bool split_header_line(std::string_view line, header& parsed) {
     const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) return false;
+    if (colon == std::string_view::npos) return false;
+    if (const auto name = line.substr(0, colon); !is_plain_name(name) && !is_token(name)) return false;
     std::string_view value = line.substr(colon + 1);
     while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
     while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
@@ -191,9 +212,7 @@ std::string_view parse_headers(std::string_view rest, const head_limits& limits,
         const std::string_view line = take_line(rest);
         if (line.empty()) return {};
         if (head.headers.size() == limits.headers_max) return "more header lines than headers_max";
-        header parsed;
-        if (!split_header_line(line, parsed)) return "malformed header line";
-        head.headers.push_back(parsed);
+        if (!split_header_line(line, head.headers.emplace_back())) return "malformed header line";
     }
 }
 
@@ -237,49 +256,6 @@ framing_facts read_framing(message_head& head) {
 
 }  // namespace
 
-std::string_view reason_of(int status) {
-    switch (status) {
-        case 200:
-            return "OK";
-        case 400:
-            return "Bad Request";
-        case 401:
-            return "Unauthorized";
-        case 402:
-            return "Payment Required";
-        case 403:
-            return "Forbidden";
-        case 404:
-            return "Not Found";
-        case 405:
-            return "Method Not Allowed";
-        case 408:
-            return "Request Timeout";
-        case 409:
-            return "Conflict";
-        case 413:
-            return "Content Too Large";
-        case 429:
-            return "Too Many Requests";
-        case 431:
-            return "Request Header Fields Too Large";
-        case 500:
-            return "Internal Server Error";
-        case 502:
-            return "Bad Gateway";
-        case 503:
-            return "Service Unavailable";
-        case 504:
-            return "Gateway Timeout";
-        case 505:
-            return "HTTP Version Not Supported";
-        case 529:
-            return "Overloaded";
-        default:
-            return "";
-    }
-}
-
 // Eight bytes at a time: where they differ it may only be by the bit that makes a capital of a lower-case letter.
 bool equals_lower(std::string_view text, std::string_view lower) {
     if (text.size() != lower.size()) return false;
@@ -289,18 +265,23 @@ bool equals_lower(std::string_view text, std::string_view lower) {
         const std::uint64_t is_letter = (low + every * (0x80 - 'a')) & ~(low + every * (0x7f - 'z')) & ~wanted;
         return ((given ^ wanted) & ~((is_letter & every * 0x80) >> 2)) == 0;
     };
-    std::size_t at = 0;
-    for (; at + 8 <= text.size(); at += 8) {
-        std::uint64_t given = 0;
-        std::uint64_t wanted = 0;
-        std::memcpy(&given, text.data() + at, 8);
-        std::memcpy(&wanted, lower.data() + at, 8);
-        if (!same(given, wanted)) return false;
+    const auto word = [](const char* at) {
+        std::uint64_t bytes = 0;
+        std::memcpy(&bytes, at, 8);
+        return bytes;
+    };
+    if (text.size() >= 8) {
+        for (std::size_t at = 0; at + 8 <= text.size(); at += 8) {
+            if (!same(word(text.data() + at), word(lower.data() + at))) return false;
+        }
+        return same(word(text.data() + text.size() - 8), word(lower.data() + text.size() - 8));  // some of them again
     }
     std::uint64_t given = 0;
     std::uint64_t wanted = 0;
-    std::memcpy(&given, text.data() + at, text.size() - at);
-    std::memcpy(&wanted, lower.data() + at, text.size() - at);
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        given = given << 8 | static_cast<unsigned char>(text[at]);
+        wanted = wanted << 8 | static_cast<unsigned char>(lower[at]);
+    }
     return same(given, wanted);
 }
 

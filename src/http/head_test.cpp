@@ -81,6 +81,24 @@ TEST(head, the_end_is_found_at_every_split) {
     }
 }
 
+TEST(head, a_field_name_is_made_of_token_characters_wherever_they_stand) {
+    const std::string_view others = "!#$%&'*+-.^_`|~";
+    for (std::size_t length = 1; length <= 19; ++length) {
+        for (std::size_t place = 0; place < length; ++place) {
+            for (int byte = 0; byte < 256; ++byte) {
+                const char c = static_cast<char>(byte);
+                if (c == ':') continue;
+                std::string line(length, 'x');
+                line[place] = c;
+                const bool is_name = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                                     others.find(c) != std::string_view::npos;
+                header parsed;
+                EXPECT_EQ(parse_header_line(line + ": v", parsed), is_name) << length << " " << place << " " << byte;
+            }
+        }
+    }
+}
+
 TEST(head, ambiguous_lengths_are_refused) {
     for (const std::string fields :
          {"content-length: 5\r\ntransfer-encoding: chunked\r\n", "content-length: 5\r\ncontent-length: 5\r\n",

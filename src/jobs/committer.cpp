@@ -10,7 +10,6 @@
 #include <unordered_set>
 #include <utility>
 
-#include "database/connection.hpp"
 #include "jobs/group.hpp"
 
 namespace jobs {
@@ -23,7 +22,7 @@ constexpr std::size_t operations_a_transaction = 2'000;
 constexpr std::size_t bytes_a_transaction = 8u << 20;  // one larger operation is a transaction of its own
 constexpr std::size_t flush_bytes = 1u << 20;          // of events that wait: committed without waiting any longer
 constexpr milliseconds busy_pause{2};
-constexpr milliseconds pause_first{20};  // while the database is away; doubled
+constexpr milliseconds pause_first{5};  // while the database is away; doubled
 constexpr milliseconds pause_max{250};
 
 }  // namespace
@@ -261,12 +260,8 @@ void committer::state::resolve() {
     }
 }
 
-committer::committer(const database::options& where, const options& rules, std::string replica)
-    : state_(new state{.rules = rules, .replica = std::move(replica), .hooks = hooks, .on = nullptr}) {
-    auto settings = where;
-    settings.statement_timeout = std::min(settings.statement_timeout, rules.write_patience);
-    settings.connect_timeout = std::min(settings.connect_timeout, rules.write_patience);
-    state_->on = database::open(settings.url.reveal(), settings);
+committer::committer(std::unique_ptr<database::connection> on, const options& rules, std::string replica)
+    : state_(new state{.rules = rules, .replica = std::move(replica), .hooks = hooks, .on = std::move(on)}) {
     state_->thread = std::thread([state = state_.get()] {
         pthread_setname_np(pthread_self(), "jobs");
         state->run();

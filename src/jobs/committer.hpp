@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "database/options.hpp"
+#include "database/connection.hpp"
 #include "jobs/operations.hpp"
 #include "jobs/options.hpp"
 
@@ -20,7 +20,7 @@ struct committer_hooks {
 
 class committer {
 public:
-    committer(const database::options& where, const options& rules, std::string replica);
+    committer(std::unique_ptr<database::connection> on, const options& rules, std::string replica);
     ~committer();  // what was asked for is committed, for at most write_patience
     committer(const committer&) = delete;
     committer& operator=(const committer&) = delete;

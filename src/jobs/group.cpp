@@ -73,14 +73,14 @@ void group::run(std::span<operation* const> operations) {
     }
     load(std::move(ids));
     load_ends();
-    // In the order that they were asked for.
+    // In the order that they were asked for. One whose commit nobody has answered may have done what it said then.
     for (operation* const each : operations) {
         const bool again = each->may_have_happened;
         std::visit(overloaded{
                        [&](append_operation& one) { append(one); },
-                       [&](finish_operation& one) { finish(one, again); },
+                       [&](finish_operation& one) { finish(one, again && one.answer == outcome::done); },
                        [&](heartbeat_operation& one) { heartbeat(one); },
-                       [&](change_operation& one) { change_one(one, again); },
+                       [&](change_operation& one) { change_one(one, again && one.answer == outcome::done); },
                        [&](announced_operation& one) { announced(one); },
                        [](auto&) {},
                    },

@@ -236,6 +236,8 @@ void group::sweep(sweep_operation& one) {
                          " AND lane = 'realtime' AND announced_at <= $1 AND updated_at <= $2"
                          " ORDER BY announced_at LIMIT $3",
                          {now_ - rules_.announce_again.count(), now_ - rules_.sweep_every.count(), unannounced_max}));
+    // What this very sweep has moved is written at its end.
+    std::erase_if(told.unannounced, [&](const std::string& id) { return jobs_.contains(id); });
     if (one.check_holds) {
         told.holds_repaired = governance::repair_job_leases(on_, [&] { return holds_of_queued(on_); });
     }

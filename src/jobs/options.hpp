@@ -39,7 +39,6 @@ struct options {
     std::uint64_t tail_job_bytes_max = 256ull << 10;  // newest pieces kept of one followed job
     std::uint64_t tail_bytes_max = 64ull << 20;       // and of all together
     seconds wait_max{60};                             // longest ?wait= of a request
-    bool plain_http_webhooks = false;                 // also http: URLs
 };
 
 }  // namespace jobs

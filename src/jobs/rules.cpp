@@ -151,8 +151,8 @@ effect sweep(record& of, time_ms now, time_ms retention) {
             end(of, status::expired, now, retention, also);
             if (was_running) also.left_queue = false;
         } else if (of.run_after > 0 && of.run_after <= now) {
-            also.moved = true;
-            of.run_after = 0;
+            of.run_after = 0;  // and was not updated: nobody has done anything to it
+            return {.moved = true};
         }
     }
     if (also.moved) of.updated_at = now;

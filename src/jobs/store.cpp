@@ -24,6 +24,13 @@ time_ms system_now() {
     return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+// A statement gives up in time for its operations' patience.
+std::unique_ptr<database::connection> for_writes(database::options of, const options& rules) {
+    of.statement_timeout = std::min(of.statement_timeout, rules.write_patience);
+    of.connect_timeout = std::min(of.connect_timeout, rules.write_patience);
+    return database::open(of.url.reveal(), of);
+}
+
 database::options for_reads(database::options of, const options& rules) {
     of.threads = rules.threads;
     of.queue_max = reads_max;
@@ -37,8 +44,10 @@ struct store::state {
     time_ms (*now)();
     // How many open jobs a team has: counted in the database now and then, and here in between.
     std::mutex mutex;
-    std::map<std::string, std::uint64_t, std::less<>> open;
-    std::map<std::string, std::uint64_t, std::less<>> submitted;  // since the count was begun
+    using counts = std::map<std::string, std::uint64_t, std::less<>>;
+    counts open;
+    counts submitted;  // and committed, since the count was begun
+    counts asked;      // and not answered yet
     steady_clock::time_point counted_at{};
     bool counting = false;
     steady_clock::time_point holds_checked_at{};
@@ -47,11 +56,12 @@ struct store::state {
     database::workers readers;
     committer writer;  // last: it ends first, and its callers may still read
 
-    state(const database::options& where, const options& with, std::string replica, time_ms (*clock)())
+    state(std::unique_ptr<database::connection> writes, const database::options& reads, const options& with,
+          std::string replica, time_ms (*clock)())
         : rules(with),
           now(clock != nullptr ? clock : system_now),
-          readers(for_reads(where, with)),
-          writer(where, with, std::move(replica)) {
+          readers(for_reads(reads, with)),
+          writer(std::move(writes), with, std::move(replica)) {
         writer.hooks.now = now;
     }
 
@@ -59,6 +69,7 @@ struct store::state {
     template <class Value, class Look>
     void read(std::function<void(outcome, Value)> done, Look look);
     bool has_room(const std::string& team);
+    void answered(const std::string& team, const store::submitted& answer);
     void count_if_due();
     void check_holds_if_due();
 };
@@ -88,9 +99,15 @@ bool store::state::has_room(const std::string& team) {
         const auto found = of.find(team);
         return found == of.end() ? 0 : found->second;
     };
-    if (count(open) + count(submitted) >= rules.open_per_team_max) return false;
-    ++submitted[team];
+    if (count(open) + count(submitted) + count(asked) >= rules.open_per_team_max) return false;
+    ++asked[team];
     return true;
+}
+
+void store::state::answered(const std::string& team, const store::submitted& answer) {
+    const std::lock_guard lock(mutex);
+    if (--asked[team] == 0) asked.erase(team);
+    if (answer.how == outcome::done && answer.fresh) ++submitted[team];
 }
 
 void store::state::count_if_due() {
@@ -100,7 +117,7 @@ void store::state::count_if_due() {
         counting = true;
     }
     const bool accepted = readers.submit([this](database::connection& on) {
-        std::map<std::string, std::uint64_t, std::less<>> before, counted;
+        counts before, counted;
         {
             const std::lock_guard lock(mutex);
             before = submitted;
@@ -143,7 +160,10 @@ void store::state::check_holds_if_due() {
 }
 
 store::store(const database::options& where, const options& rules, std::string replica, time_ms (*now)())
-    : state_(std::make_unique<state>(where, rules, std::move(replica), now)) {}
+    : store(for_writes(where, rules), where, rules, std::move(replica), now) {}
+store::store(std::unique_ptr<database::connection> writes, const database::options& reads, const options& rules,
+             std::string replica, time_ms (*now)())
+    : state_(std::make_unique<state>(std::move(writes), reads, rules, std::move(replica), now)) {}
 store::~store() = default;
 
 void store::on_change(std::function<void(const change&)> listener) {
@@ -162,9 +182,13 @@ void store::submit(submission what, std::function<void(submitted)> done, std::fu
         return;
     }
     const auto bytes = operation_bytes + what.request.size() + what.metadata.size() + what.headers.size();
+    auto counted = [state = state_.get(), team = what.who.team_id, done = std::move(done)](submitted answer) {
+        state->answered(team, answer);
+        done(std::move(answer));
+    };
     state_->writer.ask(
         {.what =
-             submit_operation{.what = std::move(what), .done = std::move(done), .holds_fate = std::move(holds_fate)},
+             submit_operation{.what = std::move(what), .done = std::move(counted), .holds_fate = std::move(holds_fate)},
          .bytes = bytes});
 }
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "database/options.hpp"
+#include "database/connection.hpp"
 #include "jobs/job.hpp"
 #include "jobs/options.hpp"
 
@@ -87,6 +87,9 @@ class store {
 public:
     // `replica` names this process in claims and history. `now`: for tests; null: the system's clock.
     store(const database::options& where, const options& rules, std::string replica, time_ms (*now)() = nullptr);
+    // The same with a connection for its writes that is given: for tests.
+    store(std::unique_ptr<database::connection> writes, const database::options& reads, const options& rules,
+          std::string replica, time_ms (*now)() = nullptr);
     ~store();  // commits what was asked for, for at most write_patience
     store(const store&) = delete;
     store& operator=(const store&) = delete;

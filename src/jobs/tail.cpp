@@ -324,8 +324,10 @@ std::unique_ptr<tail::follower> tail::follow(const summary& about, std::uint64_t
         job.id = about.id;
         job.state = about.state;
         job.end = about.events;
-    } else if (job.end < about.events || job.state != about.state) {
+    } else if (job.end < about.events) {
         s.hurry(job.id);
+    } else if (job.end == about.events) {
+        job.state = about.state;  // redriven, perhaps: that adds no event
     }
     auto taken = std::make_shared<seat>();
     taken->job = &job;

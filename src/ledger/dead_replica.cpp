@@ -44,7 +44,9 @@ bool dead_replica::next_segment() {
     if (segments_.empty()) return false;
     reading_.emplace(mapped_file::open(segments_.back()));
     segments_.pop_back();
-    position_ = std::clamp<std::uint64_t>(marks_of(*reading_).read, segment_header_bytes, reading_->size());
+    const segment_marks marks = marks_of(*reading_);
+    generation_ = marks.generation;
+    position_ = std::clamp<std::uint64_t>(marks.read, segment_header_bytes, reading_->size());
     return true;
 }
 
@@ -53,7 +55,8 @@ std::size_t dead_replica::take(std::vector<journal_row>& into, std::size_t max) 
     while (count < max && (reading_ || next_segment())) {
         // Not only to `used`: a record behind it is whole when the process died between writing and publishing it, and
         // after a crash of the machine the header may be older than the records.
-        const std::size_t bytes = whole_record({reading_->data() + position_, reading_->size() - position_});
+        const std::size_t bytes =
+            whole_record({reading_->data() + position_, reading_->size() - position_}, generation_);
         if (bytes > 0) {
             into.push_back({.bytes = reading_->data() + position_, .replica = folder_.replica()});
             position_ += bytes;

@@ -45,6 +45,7 @@ private:
     std::vector<mapped_file> tables_;
     std::optional<mapped_file> reading_;
     std::uint64_t position_ = 0;
+    std::uint32_t generation_ = 0;  // of the segment being read
     std::vector<mapped_file> spent_;
     std::vector<std::string> damage_;
 };

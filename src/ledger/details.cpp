@@ -3,41 +3,41 @@
 #include <charconv>
 #include <limits>
 
+#include "base/member_name.hpp"
 #include "ledger/plain_text.hpp"
 
 namespace ledger {
 namespace {
 
-// Members of one object, with commas where they belong. Names are literals that need no escapes.
+using base::member_name;
+
+// Members of one object, with commas where they belong. Names need no escapes.
 class members {
 public:
     explicit members(std::string& to) : to_(to) { to_ += '{'; }
 
-    void text(std::string_view name, std::string_view value) {
+    void text(const member_name& name, std::string_view value) {
         if (value.empty()) return;
         begin(name);
         append_json(to_, value);
     }
-    void number(std::string_view name, std::int64_t value) {
+    void number(const member_name& name, std::int64_t value) {
         if (value == 0) return;
         begin(name);
         append_number(to_, value);
     }
-    void count(std::string_view name, std::uint64_t value) {
+    void count(const member_name& name, std::uint64_t value) {
         constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
         number(name, static_cast<std::int64_t>(value < most ? value : most));
     }
-    void flag(std::string_view name, bool value) {
+    void flag(const member_name& name, bool value) {
         if (!value) return;
         begin(name);
         to_ += "true";
     }
-    void begin(std::string_view name) {
-        if (!first_) to_ += ',';
+    void begin(const member_name& name) {
+        to_ += first_ ? name.text_of_first() : name.text();
         first_ = false;
-        to_ += '"';
-        to_ += name;
-        to_ += "\":";
     }
     void end() { to_ += '}'; }
 

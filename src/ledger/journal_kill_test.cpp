@@ -73,7 +73,9 @@ public:
         for (const mapped_file& file : segments_) {
             std::uint64_t at = segment_header_bytes;
             const std::uint64_t used = marks_of(file).used;
-            for (std::size_t bytes = 0; (bytes = whole_record({file.data() + at, file.size() - at})) > 0; at += bytes) {
+            for (std::size_t bytes = 0;
+                 (bytes = whole_record({file.data() + at, file.size() - at}, marks_of(file).generation)) > 0;
+                 at += bytes) {
                 if (kind_of(file.data() + at) != record_kind::attempt) continue;
                 bool& finished = seen.finished[read_attempt(file.data() + at).numbers.number];
                 seen.is_sound = seen.is_sound && !finished;  // each once

@@ -144,6 +144,46 @@ TEST_F(journal_folder, read_segments_are_deleted_and_an_empty_folder_goes_with_i
     EXPECT_FALSE(fs::exists(folder));
 }
 
+TEST_F(journal_folder, a_file_that_is_used_again_gives_nothing_of_what_it_held_before) {
+    std::string name;
+    std::vector<std::string> left;
+    {
+        journal j(settings);
+        name = j.replica();
+        lane& l = j.add_lane();
+        std::uint64_t written = 0;
+        const auto finish = [&](const std::string& id) { l.finish(l.open(numbered(id)), numbered(id), {}); };
+        while (written < 10 * settings.segment_bytes) {
+            finish("before");
+            written += plan(numbered("before"), 0).bytes;
+            if (written % 7 == 0) {
+                ids_read(j);
+                j.accept();
+                j.prepare();
+            }
+        }
+        ids_read(j);
+        j.accept();
+        // Records of the same length as the earlier ones behind them.
+        for (int i = 0; i < 3; ++i) {
+            const std::string id = "left_" + std::to_string(i);
+            finish(id);
+            left.push_back(id + ".1");
+        }
+        EXPECT_EQ(j.unread(), 3u);
+        EXPECT_LE(j.bytes(), 6 * settings.segment_bytes + (1u << 20));
+    }
+    std::uint32_t used_again = 0;
+    for (const auto& entry : fs::directory_iterator(folder_of(name))) {
+        if (entry.path().string().find(".segment.") == std::string::npos) continue;
+        used_again = std::max(used_again, marks_of(mapped_file::open(entry.path().string())).generation);
+    }
+    EXPECT_GT(used_again, 0u);
+    const found all = adopt(name);
+    EXPECT_EQ(all.finished, left);
+    EXPECT_TRUE(all.damage.empty());
+}
+
 TEST_F(journal_folder, the_folder_stays_while_a_row_or_an_open_attempt_is_in_it) {
     std::string first, second;
     {

@@ -9,6 +9,7 @@
 namespace ledger {
 namespace {
 
+constexpr std::size_t ahead_bytes_min = 512 * 1024;                    // made present before it is needed
 constexpr std::size_t table_bytes = (slots_a_table + 1) * slot_bytes;  // a header of one slot's size
 
 template <class Number>
@@ -43,8 +44,13 @@ mapped_lane::mapped_lane(std::string stem, const options& settings, space& room)
 }
 
 segment* mapped_lane::make_segment() {
-    if (!space_.claim(segment_bytes_)) return nullptr;
     const std::lock_guard lock(mutex_);
+    if (spare_) {
+        segments_.push_back(std::make_shared<segment>(*spare_));
+        spare_.reset();
+        return segments_.back().get();
+    }
+    if (!space_.claim(segment_bytes_)) return nullptr;
     try {
         auto file = mapped_file::create(stem_ + ".segment." + std::to_string(files_made_++), segment_bytes_);
         segments_.push_back(std::make_shared<segment>(std::move(file)));
@@ -131,7 +137,8 @@ void mapped_lane::finish(slot which, const attempt& done, std::span<const accoun
     slot_head head;
     std::memcpy(&head, opened, sizeof head);
     const attempt_plan as = plan(done, accounts.size());
-    write_record(reserve(as.bytes), as, done, head.started_ms, head.number, accounts);
+    std::byte* const to = reserve(as.bytes);
+    write_record(to, as, done, head.started_ms, head.number, accounts, current_->generation());
     commit(as.bytes);
     // Killed here, the attempt is both finished and open: the reader tells by the id.
     free_slot(opened);
@@ -145,7 +152,8 @@ void mapped_lane::refuse(const refusal& what) {
         return;
     }
     const std::size_t bytes = record_bytes(what);
-    write_record(reserve(bytes), what);
+    std::byte* const to = reserve(bytes);
+    write_record(to, what, current_->generation());
     commit(bytes);
 }
 
@@ -158,11 +166,15 @@ std::shared_ptr<segment> mapped_lane::find(const segment* which) const {
 void mapped_lane::prepare() {
     const std::unique_lock one(preparing_, std::try_to_lock);
     if (!one.owns_lock()) return;
+    // What was written since the last time will be written until the next one, and then some.
+    const std::uint64_t written = records();
+    const std::size_t ahead = std::max<std::size_t>(ahead_bytes_min, (written - prepared_records_) * 1024);
+    prepared_records_ = written;
     // Held by `filling`, because the reader may be through with it meanwhile.
-    if (const auto filling = find(filling_.load(std::memory_order_relaxed)); filling) filling->populate_ahead();
+    if (const auto filling = find(filling_.load(std::memory_order_relaxed)); filling) filling->populate_ahead(ahead);
     if (next_segment_.load(std::memory_order_relaxed) == nullptr) {
         if (segment* made = make_segment(); made != nullptr) {
-            made->populate_ahead();
+            made->populate_ahead(ahead);
             next_segment_.store(made, std::memory_order_release);
         }
     }
@@ -197,7 +209,7 @@ std::size_t mapped_lane::take(std::vector<const std::byte*>& into, std::size_t m
         const std::uint64_t used = reading_->used();
         const std::byte* const data = reading_->file().data();
         for (; taken_ < used && count < max; ++count) {
-            const std::size_t bytes = whole_record({data + taken_, used - taken_});
+            const std::size_t bytes = whole_record({data + taken_, used - taken_}, reading_->generation());
             if (bytes == 0) {
                 add(damaged_, std::uint64_t{1});
                 taken_ = used;
@@ -232,8 +244,13 @@ void mapped_lane::drop(segment* which) {
     const std::lock_guard lock(mutex_);
     std::erase_if(segments_, [&](const auto& each) {
         if (each.get() != which) return false;
-        each->file().remove();
-        space_.release(segment_bytes_);
+        if (!spare_) {
+            each->mark_read(each->used());
+            spare_ = each;
+        } else {
+            each->file().remove();
+            space_.release(segment_bytes_);
+        }
         return true;
     });
 }
@@ -246,6 +263,7 @@ bool mapped_lane::is_empty() const {
 void mapped_lane::remove_files() const noexcept {
     const std::lock_guard lock(mutex_);
     for (const auto& each : segments_) each->file().remove();
+    if (spare_) spare_->file().remove();
     for (const auto& each : table_files_) each->remove();
 }
 

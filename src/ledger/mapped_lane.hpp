@@ -102,9 +102,11 @@ private:
     std::atomic<segment*> filling_ = nullptr;  // current_, for prepare
 
     // All files. The reactor takes the lock only when it makes a file by itself.
-    std::mutex preparing_;  // one thread at a time makes files ahead
+    std::mutex preparing_;                // one thread at a time makes files ahead
+    std::uint64_t prepared_records_ = 0;  // guarded by it: of records_
     mutable std::mutex mutex_;
     std::vector<std::shared_ptr<segment>> segments_;
+    std::shared_ptr<segment> spare_;  // read to its end: its file is the next one
     std::vector<std::shared_ptr<mapped_file>> table_files_;
     std::uint32_t files_made_ = 0;
 

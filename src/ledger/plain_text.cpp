@@ -25,18 +25,20 @@ std::size_t character_at(const char* at, std::size_t left) {
     return overlong || surrogate || beyond ? 0 : bytes;
 }
 
-bool is_plain_ascii(const char* text, std::size_t bytes) {
-    constexpr std::uint64_t high = 0x8080808080808080;
+// No control character, quote or backslash among at least eight bytes; the last eight may be looked at twice.
+bool is_plain_json(std::string_view text) {
     constexpr std::uint64_t ones = 0x0101010101010101;
     std::uint64_t seen = 0;
-    std::size_t i = 0;
-    for (; i + 8 <= bytes; i += 8) {
+    const auto look = [&](std::size_t at) {
         std::uint64_t word = 0;
-        std::memcpy(&word, text + i, 8);
-        seen |= (word | (word - ones)) & high;  // a byte with its high bit, or a zero
-    }
-    for (; i < bytes; ++i) seen |= (static_cast<unsigned char>(text[i]) & 0x80) | (text[i] == 0 ? 0x80u : 0u);
-    return seen == 0;
+        std::memcpy(&word, text.data() + at, sizeof word);
+        const auto marked = [](std::uint64_t below, std::uint64_t limit) { return (below - limit) & ~below; };
+        seen |= marked(word, 0x20 * ones) | marked(word ^ ('"' * ones), ones) | marked(word ^ ('\\' * ones), ones);
+    };
+    if (text.size() < sizeof ones) return false;
+    for (std::size_t at = 0; at + sizeof ones <= text.size(); at += sizeof ones) look(at);
+    look(text.size() - sizeof ones);
+    return (seen & 0x80 * ones) == 0;
 }
 
 constexpr std::array<bool, 256> make_escaped() {
@@ -73,6 +75,20 @@ cut_list cut_tags(std::string_view json, std::size_t bytes) {
     return {json.substr(0, whole), false};
 }
 
+bool is_plain_ascii(const char* text, std::size_t bytes) {
+    constexpr std::uint64_t high = 0x8080808080808080;
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    std::uint64_t seen = 0;
+    std::size_t i = 0;
+    for (; i + 8 <= bytes; i += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, text + i, 8);
+        seen |= (word | (word - ones)) & high;  // a byte with its high bit, or a zero
+    }
+    for (; i < bytes; ++i) seen |= (static_cast<unsigned char>(text[i]) & 0x80) | (text[i] == 0 ? 0x80u : 0u);
+    return seen == 0;
+}
+
 void mend_text(char* text, std::size_t bytes) {
     if (is_plain_ascii(text, bytes)) return;
     for (std::size_t i = 0; i < bytes;) {
@@ -88,7 +104,7 @@ void append_json(std::string& to, std::string_view text) {
     constexpr char digits[] = "0123456789abcdef";
     to += '"';
     std::size_t plain = 0;
-    for (std::size_t i = 0; i < text.size(); ++i) {
+    for (std::size_t i = is_plain_json(text) ? text.size() : 0; i < text.size(); ++i) {
         const auto c = static_cast<unsigned char>(text[i]);
         if (!escaped[c]) continue;
         to.append(text, plain, i - plain);

@@ -19,6 +19,8 @@ struct cut_list {
 };
 cut_list cut_tags(std::string_view json, std::size_t bytes);
 
+// True when nothing needs to be mended.
+bool is_plain_ascii(const char* text, std::size_t bytes);
 // Replaces, in place, what is no UTF-8 and every NUL by '?'.
 void mend_text(char* text, std::size_t bytes);
 

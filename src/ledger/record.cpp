@@ -43,11 +43,23 @@ std::byte* put(std::byte* to, const Value& what) {
     std::memcpy(to, &what, sizeof what);
     return to + sizeof what;
 }
-std::byte* put_text(std::byte* to, std::string_view what) {
-    if (what.empty()) return to;
-    std::memcpy(to, what.data(), what.size());
-    mend_text(reinterpret_cast<char*>(to), what.size());
+std::byte* put_raw(std::byte* to, std::string_view what) {
+    if (!what.empty()) std::memcpy(to, what.data(), what.size());
     return to + what.size();
+}
+std::byte* put_text(std::byte* to, std::string_view what) {
+    std::byte* const end = put_raw(to, what);
+    mend_text(reinterpret_cast<char*>(to), what.size());
+    return end;
+}
+// Texts that lie side by side are looked at in one piece: hardly one of them needs to be mended.
+void mend_texts(std::byte* begin, std::span<const std::uint16_t> lengths, const std::byte* end) {
+    auto* at = reinterpret_cast<char*>(begin);
+    if (is_plain_ascii(at, static_cast<std::size_t>(end - begin))) return;
+    for (const std::uint16_t length : lengths) {
+        mend_text(at, length);
+        at += length;
+    }
 }
 template <class Value>
 Value get(const std::byte* from) {
@@ -89,9 +101,9 @@ counts counts_of(const anthropic::token_counts& tokens) {
     return sum;
 }
 
-void finish_head(std::byte* record, record_head head) {
+void finish_head(std::byte* record, record_head head, std::uint32_t generation) {
     std::memcpy(record, &head, sizeof head);
-    head.checksum = crc32c(record + checked_from, head.bytes - checked_from);
+    head.checksum = crc32c(record + checked_from, head.bytes - checked_from) ^ generation;
     std::memcpy(record, &head, sizeof head);
 }
 
@@ -150,7 +162,7 @@ attempt_plan plan(const attempt& done, std::size_t accounts) {
 }
 
 void write_record(std::byte* to, const attempt_plan& as, const attempt& done, std::int64_t started_ms,
-                  std::uint32_t number, std::span<const account_id> accounts) {
+                  std::uint32_t number, std::span<const account_id> accounts, std::uint32_t generation) {
     const std::size_t listed = std::min(accounts.size(), accounts_max);
     const std::size_t iterations = done.usage.iterations.size();
     const attempt_numbers numbers{
@@ -181,15 +193,17 @@ void write_record(std::byte* to, const attempt_plan& as, const attempt& done, st
     at = put(at, as.lengths);
     for (const account_id account : accounts.first(listed)) at = put(at, account);
     const auto all = texts_of(done);
+    std::byte* const first_text = at;
     for (std::size_t i = 0; i < texts; ++i) {
         if (i != static_cast<std::size_t>(text::tags)) {
-            at = put_text(at, all[i].substr(0, as.lengths[i]));
+            at = put_raw(at, all[i].substr(0, as.lengths[i]));
         } else if (const cut_list tags = cut_tags(all[i], text_bytes_max[i]); tags.closed) {
-            at = put_text(at, tags.kept);
+            at = put_raw(at, tags.kept);
         } else {
-            at = put(put_text(at, tags.kept), ']');
+            at = put(put_raw(at, tags.kept), ']');
         }
     }
+    mend_texts(first_text, as.lengths, at);
     for (std::size_t i = 0; i < as.iterations; ++i) {
         const anthropic::iteration& each = done.usage.iterations[i];
         const std::string_view type = iteration_type(each);
@@ -200,7 +214,7 @@ void write_record(std::byte* to, const attempt_plan& as, const attempt& done, st
         at = put_text(put_text(at, type), model);
     }
     zero_padding(to, at, as.bytes);
-    finish_head(to, {.bytes = static_cast<std::uint32_t>(as.bytes), .iteration_bytes = as.iteration_bytes});
+    finish_head(to, {.bytes = static_cast<std::uint32_t>(as.bytes), .iteration_bytes = as.iteration_bytes}, generation);
 }
 
 iteration_view read_iteration(std::string_view& left) {
@@ -236,7 +250,7 @@ std::size_t record_bytes(const refusal& what) {
     return rounded(bytes);
 }
 
-void write_record(std::byte* to, const refusal& what) {
+void write_record(std::byte* to, const refusal& what, std::uint32_t generation) {
     const auto all = texts_of(what);
     refusal_numbers numbers{.at_ms = what.at_ms, .status = what.status};
     std::byte* at = to + sizeof(record_head) + sizeof numbers;
@@ -247,15 +261,16 @@ void write_record(std::byte* to, const refusal& what) {
     put(to + sizeof(record_head), numbers);
     const std::size_t bytes = rounded(static_cast<std::size_t>(at - to));
     zero_padding(to, at, bytes);
-    finish_head(to, {.bytes = static_cast<std::uint32_t>(bytes), .kind = record_kind::refusal});
+    finish_head(to, {.bytes = static_cast<std::uint32_t>(bytes), .kind = record_kind::refusal}, generation);
 }
 
-std::size_t whole_record(std::span<const std::byte> from) {
+std::size_t whole_record(std::span<const std::byte> from, std::uint32_t generation) {
     if (from.size() < sizeof(record_head)) return 0;
     const auto head = get<record_head>(from.data());
     if (head.bytes < sizeof(record_head) || head.bytes > from.size() || head.bytes > record_bytes_max) return 0;
     if (head.kind != record_kind::attempt && head.kind != record_kind::refusal) return 0;
-    return crc32c(from.data() + checked_from, head.bytes - checked_from) == head.checksum ? head.bytes : 0;
+    const std::uint32_t sum = crc32c(from.data() + checked_from, head.bytes - checked_from) ^ generation;
+    return sum == head.checksum ? head.bytes : 0;
 }
 
 record_kind kind_of(const std::byte* record) { return get<record_head>(record).kind; }
@@ -324,13 +339,14 @@ void open_slot(std::byte* slot, const attempt& about) {
             room -= text_bytes_max[static_cast<std::size_t>(text::request_id)] +
                     text_bytes_max[static_cast<std::size_t>(text::price_table)];
             const cut_list tags = cut_tags(all[which], std::min<std::size_t>(room, text_bytes_max[which]));
-            at = put_text(at, tags.kept);
+            at = put_raw(at, tags.kept);
             if (!tags.closed) at = put(at, ']');
         } else {
-            at = put_text(at, cut_text(all[which], std::min<std::size_t>(room, text_bytes_max[which])));
+            at = put_raw(at, cut_text(all[which], std::min<std::size_t>(room, text_bytes_max[which])));
         }
         lengths[i] = static_cast<std::uint16_t>(at - begin);
     }
+    mend_texts(slot + slot_fixed_bytes, lengths, at);
     slot_head head{.started_ms = about.started_ms,
                    .hold = about.hold,
                    .number = about.number,

@@ -146,13 +146,14 @@ struct attempt_plan {
 attempt_plan plan(const attempt& done, std::size_t accounts);
 std::size_t record_bytes(const refusal& what);
 
-// Writes the record: `to` has its bytes of room. Start and number are those of the open attempt.
+// Writes the record: `to` has its bytes of room. Start and number are those of the open attempt. `generation` is the
+// segment's: it is part of the checksum.
 void write_record(std::byte* to, const attempt_plan& as, const attempt& done, std::int64_t started_ms,
-                  std::uint32_t number, std::span<const account_id> accounts);
-void write_record(std::byte* to, const refusal& what);
+                  std::uint32_t number, std::span<const account_id> accounts, std::uint32_t generation = 0);
+void write_record(std::byte* to, const refusal& what, std::uint32_t generation = 0);
 
-// The length of the whole record that `from` begins with; 0: none (nothing written, or torn).
-std::size_t whole_record(std::span<const std::byte> from);
+// The length of the whole record that `from` begins with; 0: none (nothing written, torn, or of another generation).
+std::size_t whole_record(std::span<const std::byte> from, std::uint32_t generation = 0);
 record_kind kind_of(const std::byte* record);
 std::int64_t time_of(const std::byte* record);  // when the attempt finished or the request was refused
 attempt_view read_attempt(const std::byte* record);

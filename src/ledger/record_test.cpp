@@ -162,6 +162,21 @@ TEST(record, texts_are_valid_whatever_they_were) {
     EXPECT_EQ(json, R"("a\"b\\c\u000a\u0001")");
 }
 
+TEST(record, what_json_escapes_is_found_wherever_it_stands) {
+    for (std::size_t length = 1; length <= 19; ++length) {
+        for (std::size_t place = 0; place < length; ++place) {
+            for (const auto& [byte, escaped] :
+                 {std::pair{'"', "\\\""}, {'\\', "\\\\"}, {'\x1f', "\\u001f"}, {'\x7f', "\x7f"}, {'\xc3', "\xc3"}}) {
+                std::string text(length, 'x');
+                text[place] = byte;
+                std::string json;
+                append_json(json, text);
+                EXPECT_EQ(json, "\"" + std::string(place, 'x') + escaped + std::string(length - place - 1, 'x') + "\"");
+            }
+        }
+    }
+}
+
 TEST(record, what_was_billed_is_the_sum_over_the_iterations_when_there_are_any) {
     anthropic::usage usage;
     usage.tokens = {.input_tokens = 5,

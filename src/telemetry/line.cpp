@@ -18,14 +18,18 @@ std::size_t plain_size(std::string_view text) {
     // The high bit of each byte that is zero; a byte above one that is may be marked too, which only ends the fast
     // part.
     const auto zeros = [](std::uint64_t word) { return (word - ones) & ~word; };
-    std::size_t at = 0;
-    for (; at + sizeof(std::uint64_t) <= text.size(); at += sizeof(std::uint64_t)) {
+    const auto is_plain_word = [&](std::size_t at) {
         std::uint64_t word;
         std::memcpy(&word, text.data() + at, sizeof word);
         const std::uint64_t below_space = (word - 0x20 * ones) & ~word;
         const std::uint64_t beyond = word | (word + ones);  // 0x7f and above
-        if ((below_space | beyond | zeros(word ^ ('"' * ones)) | zeros(word ^ ('\\' * ones))) & highs) break;
-    }
+        return ((below_space | beyond | zeros(word ^ ('"' * ones)) | zeros(word ^ ('\\' * ones))) & highs) == 0;
+    };
+    constexpr std::size_t step = sizeof(std::uint64_t);
+    std::size_t at = 0;
+    while (at + step <= text.size() && is_plain_word(at)) at += step;
+    // The last eight again, with those that came before: a rest of a few bytes is no loop.
+    if (text.size() >= step && at + step > text.size() && is_plain_word(text.size() - step)) return text.size();
     while (at < text.size() && is_plain(text[at])) ++at;
     return at;
 }

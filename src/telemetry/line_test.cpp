@@ -36,6 +36,25 @@ TEST(log_line, escapes_quotes_backslashes_and_control_characters) {
     EXPECT_EQ(as_quoted("\n\r\t\0\x1b[31m\x7f"s), R"("\n\u000d\u0009\u0000\u001b[31m\u007f")");
 }
 
+TEST(log_line, finds_what_to_escape_wherever_it_stands) {
+    for (std::size_t length = 1; length <= 19; ++length) {
+        for (std::size_t place = 0; place < length; ++place) {
+            for (const auto& [byte, escaped] : {std::pair{'"', "\\\""},
+                                                {'\\', "\\\\"},
+                                                {'\x1f', "\\u001f"},
+                                                {'\x7f', "\\u007f"},
+                                                {'\x80', "\\ufffd"},
+                                                {'\0', "\\u0000"}}) {
+                std::string text(length, 'x');
+                text[place] = byte;
+                const std::string wanted =
+                    "\"" + std::string(place, 'x') + escaped + std::string(length - place - 1, 'x') + "\"";
+                EXPECT_EQ(as_quoted(text), wanted);
+            }
+        }
+    }
+}
+
 TEST(log_line, escapes_the_control_characters_beyond_ascii_that_steer_terminals) {
     EXPECT_EQ(as_quoted("\xc2\x80\xc2\x9b\xc2\x9f"), R"("\u0080\u009b\u009f")");
     EXPECT_EQ(as_quoted("\xc2\xa0"), "\"\xc2\xa0\"") << "U+00A0 is the first that does not";

@@ -1,12 +1,14 @@
 #include "telemetry/request_line.hpp"
 
 #include "base/error.hpp"
+#include "base/member_name.hpp"
 #include "telemetry/line.hpp"
 
 namespace telemetry {
 namespace {
 
 using anthropic::answer_state;
+using base::member_name;
 
 // The time of the line is the end of the request: lines of a log should be in order.
 std::chrono::system_clock::time_point end_of(const request_record& finished) {
@@ -23,26 +25,6 @@ bool is_our_kind_of_trouble(std::string_view reason) {
 }
 
 std::string_view name_of(answer_state state) { return state == answer_state::complete ? "complete" : "partial"; }
-
-// A member's name as it stands in the line, `,"name":`, made by the compiler: a line has some thirty of them.
-class member_name {
-public:
-    template <std::size_t Size>
-    consteval member_name(const char (&name)[Size]) : size_(Size + 3) {
-        static_assert(Size + 3 <= sizeof text_);
-        char* end = text_;
-        *end++ = ',';
-        *end++ = '"';
-        for (std::size_t i = 0; i + 1 < Size; ++i) *end++ = name[i];
-        *end++ = '"';
-        *end++ = ':';
-    }
-    std::string_view text() const { return {text_, size_}; }
-
-private:
-    char text_[40]{};
-    std::size_t size_;
-};
 
 // Members of a JSON object whose begin is already there.
 struct members {

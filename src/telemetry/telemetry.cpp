@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <future>
 #include <mutex>
@@ -22,6 +23,7 @@ using steady = std::chrono::steady_clock;
 
 constexpr std::size_t event_bytes_max = 1 << 20;  // lines of hub::log between two rounds; more are lost
 constexpr std::size_t write_bytes = 256 * 1024;   // lines gathered for one write
+constexpr std::size_t records_a_round = 512;      // of a lane, then the writer is woken: they are still in the cache
 constexpr std::size_t spent_records_max = 1024;   // kept for reuse, a lane
 constexpr std::size_t capacity_kept_max = 8192;   // records; a burst's memory goes back
 constexpr std::chrono::seconds dropped_said_every{1};
@@ -51,7 +53,7 @@ public:
         : records_max_(records_max), wake_(std::move(wake)) {}
 
     void record(request_record&& finished) override {
-        bool half_full = false;
+        bool is_worth_a_round = false;
         {
             const std::lock_guard lock(mutex_);  // contended only in the moment the writer swaps
             if (filling_.used >= records_max_) {
@@ -63,9 +65,9 @@ public:
             } else {
                 filling_.records[filling_.used] = std::move(finished);
             }
-            half_full = ++filling_.used == (records_max_ + 1) / 2;
+            is_worth_a_round = ++filling_.used == std::min(records_a_round, (records_max_ + 1) / 2);
         }
-        if (half_full) wake_();
+        if (is_worth_a_round) wake_();
     }
 
     void swap(batch& with) {

@@ -37,6 +37,7 @@ fate fate_of_ours(base::errc kind) {
         case in_flight_bytes_exhausted:
         case jobs_full:
         case jobs_unavailable:
+        case resources_unavailable:
         case too_many_followers:
         case upstream_unresolved:  // nothing was sent: the upstream is away, as with a 529
         case upstream_connect_failed:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -18,11 +19,62 @@
 
 namespace jobs {
 
+// A real connection whose transactions fail when somebody says so.
+enum class trouble : std::uint8_t {
+    none,
+    at_begin,       // the database is away
+    before_commit,  // nothing happens, and nobody knows
+    after_commit,   // it happens, and nobody knows
+    refused,        // the statement is at fault: asked before each insert only
+};
+class unreliable : public database::connection {
+public:
+    enum class place : std::uint8_t { begin, insert, commit };
+    using word = std::function<trouble(place, const database::batch*)>;
+    unreliable(std::unique_ptr<database::connection> real, word says)
+        : real_(std::move(real)), says_(std::move(says)) {}
+    using database::connection::execute;
+    using database::connection::query;
+    database::engine kind() const override { return real_->kind(); }
+    std::vector<database::row> query(std::string_view sql, std::span<const database::value> with) override {
+        return real_->query(sql, with);
+    }
+    std::uint64_t execute(std::string_view sql, std::span<const database::value> with) override {
+        return real_->execute(sql, with);
+    }
+    void run_script(std::string_view sql) override { real_->run_script(sql); }
+    std::vector<database::value> insert(const database::batch& rows) override {
+        if (says_(place::insert, &rows) == trouble::refused) {
+            throw database::failure(database::failure_kind::invalid, "refused by the test");
+        }
+        return real_->insert(rows);
+    }
+    void begin() override {
+        if (says_(place::begin, nullptr) == trouble::at_begin) lose();
+        real_->begin();
+    }
+    void commit() override {
+        const auto now = says_(place::commit, nullptr);
+        if (now == trouble::before_commit) lose();
+        real_->commit();
+        if (now == trouble::after_commit) lose();
+    }
+    void rollback() noexcept override { real_->rollback(); }
+
+private:
+    [[noreturn]] static void lose() {
+        throw database::failure(database::failure_kind::unavailable, "lost by the test");
+    }
+    std::unique_ptr<database::connection> real_;
+    word says_;
+};
+
 // A store whose calls return their answers.
 class waiting_store {
 public:
-    waiting_store(const database::options& where, const options& rules, std::string replica, time_ms (*now)())
-        : store_(where, rules, std::move(replica), now) {
+    waiting_store(std::unique_ptr<database::connection> writes, const database::options& reads, const options& rules,
+                  std::string replica, time_ms (*now)())
+        : store_(std::move(writes), reads, rules, std::move(replica), now) {
         store_.on_change([this](const change& told) {
             const std::lock_guard lock(mutex_);
             changes_.push_back(told);
@@ -157,7 +209,12 @@ protected:
         return made;
     }
     std::unique_ptr<waiting_store> open(std::string replica = "replica_1") {
-        return std::make_unique<waiting_store>(where(), rules, std::move(replica), now);
+        return std::make_unique<waiting_store>(connect(), where(), rules, std::move(replica), now);
+    }
+    // A store whose writes meet trouble when `word` says so.
+    std::unique_ptr<waiting_store> open_in_trouble(unreliable::word word, std::string replica = "replica_1") {
+        return std::make_unique<waiting_store>(std::make_unique<unreliable>(connect(), std::move(word)), where(), rules,
+                                               std::move(replica), now);
     }
 
     static std::string new_id() {

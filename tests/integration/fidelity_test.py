@@ -8,6 +8,7 @@ import pytest
 from support import sse
 from support.client import chunked, request
 from support.gateway import CREDENTIAL, KEY, OTHER_KEY
+from support.resources import give
 from support.upstream import MESSAGE, always, answer, stream_head
 
 START = b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[]'
@@ -248,6 +249,8 @@ def test_header_values_of_16_kb_pass_both_ways(gateway, upstream):
 
 
 def test_a_bodiless_request_stays_bodiless(gateway, upstream):
+    give(gateway, "file", "file_1")
+    give(gateway, "batch", "b_1")
     gateway.ask(request("GET", "/v1/models"))
     gateway.ask(request("DELETE", "/v1/files/file_1"))
     gateway.ask(request("POST", "/v1/messages/batches/b_1/cancel", body=b""))
@@ -419,10 +422,11 @@ def test_a_compressed_answer_passes_untouched(gateway, upstream):
 
 
 def test_binary_answers_and_jsonl_pass(gateway, upstream):
+    give(gateway, "file", "file_2")
     for content_type, body in (
         ("application/octet-stream", bytes(range(256)) * 4000),
         ("application/x-jsonl", b'{"a":1.0}\n' * 50_000),
     ):
         upstream.handler = always(answer(body=body, content_type=content_type))
-        response = gateway.ask(request("GET", "/v1/files/file_1/content"))
+        response = gateway.ask(request("GET", "/v1/files/file_2/content"))
         assert response.body == body and response.header("content-type") == content_type

@@ -1,59 +1,20 @@
 """The API of durable jobs as far as it needs no worker: nothing here ever runs, so every job stays where it was put."""
 
+import datetime
 import json
 import re
-import sqlite3
 import threading
 import time
 
 import pytest
 
-from support.admin import Admin, cli, sqlite_path
+from support.admin import Admin, cli
 from support.client import request
-from support.gateway import KEY, OTHER_KEY, Gateway
+from support.gateway import OTHER_KEY
+from support.jobs import BODY, MODEL, Jobs, check_refused, metric, stored
 from support.timing import seconds, wait_until
 
-MODEL = "claude-opus-4-8"
-BODY = {"model": MODEL, "max_tokens": 16, "messages": [{"role": "user", "content": "hi é \u0001"}]}
 ID = re.compile(r"job_[0-9a-z]{24}")
-
-
-class Jobs:
-    """The API with one key."""
-
-    def __init__(self, gateway, key=KEY):
-        self.gateway, self.key = gateway, key
-
-    def send(self, method, path, body=None, headers=(), timeout=20):
-        if body is not None and not isinstance(body, bytes):
-            body = json.dumps(body).encode()
-        target = path if path.startswith("/") else "/v1/jobs/" + path
-        with self.gateway.client(timeout=timeout) as client:
-            return client.ask(request(method, target, body, headers, key=self.key))
-
-    def submit(self, *headers, request=None, **members):
-        return self.send("POST", "/v1/jobs", {"request": request or BODY, **members}, headers)
-
-    def new(self, **members):
-        answer = self.submit(**members)
-        assert answer.status == 202, answer.body
-        return answer.json()["id"]
-
-    def message(self, *headers, body=None):
-        return self.send("POST", "/v1/messages", body or BODY, [("Prefer", "respond-async"), *headers])
-
-    def get(self, job, query=""):
-        answer = self.send("GET", job + query)
-        assert answer.status == 200, answer.body
-        return answer.json()
-
-    def list(self, query=""):
-        answer = self.send("GET", "/v1/jobs" + query)
-        assert answer.status == 200, answer.body
-        return answer.json()
-
-    def cancel(self, job):
-        return self.send("POST", job + "/cancel")
 
 
 @pytest.fixture
@@ -67,28 +28,6 @@ def team(gateway, request, numbers=iter(range(10_000))):
     """A key of a team that no other test uses."""
     made = Admin(gateway).new_key(name="jobs", team=f"jobs-{next(numbers)}")
     return Jobs(gateway, made["key"])
-
-
-def check_refused(answer, status, why, kind=None):
-    assert answer.status == status, (answer.status, answer.body)
-    told = answer.json()
-    assert told["type"] == "error" and told["error"]["details"]["reason"] == why, told
-    assert told["request_id"] == answer.header("request-id")
-    if kind:
-        assert told["error"]["type"] == kind
-    return told["error"]["message"]
-
-
-def stored(gateway, job):
-    connection = sqlite3.connect(sqlite_path(gateway), timeout=seconds(10))
-    try:
-        return connection.execute(
-            "SELECT r.request, r.headers, j.metadata, j.holds FROM jobs j JOIN job_requests r ON r.job_id = j.id"
-            " WHERE j.id = ?",
-            (job,),
-        ).fetchone()
-    finally:
-        connection.close()
 
 
 def test_a_job_is_taken_and_can_be_looked_at(gateway, jobs):
@@ -105,7 +44,7 @@ def test_a_job_is_taken_and_can_be_looked_at(gateway, jobs):
     assert made["links"] == {"events": f"/v1/jobs/{made['id']}/events", "result": f"/v1/jobs/{made['id']}/result"}
     stamp = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
     assert stamp.fullmatch(made["created_at"]) and stamp.fullmatch(made["expires_at"])
-    parse = lambda text: __import__("datetime").datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    parse = lambda text: datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
     assert parse(made["expires_at"]) - parse(made["created_at"]) == pytest.approx(600)
     assert before - 1 < parse(made["created_at"]) < time.time() + 1
     line = gateway.request_line(answer)
@@ -113,8 +52,12 @@ def test_a_job_is_taken_and_can_be_looked_at(gateway, jobs):
 
 
 def test_the_request_is_kept_byte_for_byte_with_the_headers_that_matter(gateway, jobs):
-    exact = b'{ "model":"claude-opus-4-8" ,"max_tokens":16,"x":1.0e2,"stream":true,\r\n"messages":[{"role":"user","content":"h\\u00e9"}]}'
-    headers = [("Anthropic-Version", "2023-06-01"), ("anthropic-beta", "a"), ("Anthropic-Beta", "b,c"), ("User-Agent", 'x"y')]
+    exact = (
+        b'{ "model":"claude-opus-4-8" ,"max_tokens":16,"x":1.0e2,"stream":true,\r\n'
+        b'"messages":[{"role":"user","content":"h\\u00e9"}]}'
+    )
+    headers = [("Anthropic-Version", "2023-06-01"), ("anthropic-beta", "a"), ("Anthropic-Beta", "b,c")]
+    headers.append(("User-Agent", 'x"y'))
     whole = jobs.send("POST", "/v1/jobs", b'{"metadata":{"k":1.50},"request":' + exact + b"}", headers).json()
     request_text, kept, metadata, holds = stored(gateway, whole["id"])
     assert request_text.encode() == exact and metadata == '{"k":1.50}' and holds == "[]"
@@ -156,7 +99,14 @@ def test_a_body_that_is_not_as_it_must_be_is_refused(jobs, body, why):
     assert message
 
 
-@pytest.mark.parametrize("body, why", [(b"nonsense", "invalid_json"), (b'{"model":"m","x":"\xff"}', "invalid_json"), (b'{"max_tokens":1}', "missing_field")])
+@pytest.mark.parametrize(
+    "body, why",
+    [
+        (b"nonsense", "invalid_json"),
+        (b'{"model":"m","x":"\xff"}', "invalid_json"),
+        (b'{"max_tokens":1}', "missing_field"),
+    ],
+)
 def test_a_message_that_is_not_as_it_must_be_makes_no_job(jobs, body, why):
     check_refused(jobs.message(body=body), 400, why)
 
@@ -303,6 +253,15 @@ def test_a_queued_job_is_cancelled_at_once(jobs):
     check_refused(jobs.send("GET", job + "/result"), 409, "job_cancelled")
 
 
+def test_a_body_where_none_is_needed_is_read_away(gateway, jobs):
+    job = jobs.new()
+    with gateway.client() as client:
+        for body in (b"", b"{}", b"x" * 1000):
+            assert client.ask(request("GET", f"/v1/jobs/{job}", body)).status == 200
+        assert client.ask(request("POST", f"/v1/jobs/{job}/cancel", b"{}")).status == 200
+        assert client.ask(request("DELETE", f"/v1/jobs/{job}", b"")).status == 200
+
+
 def test_only_a_job_that_has_ended_can_be_deleted(jobs):
     job = jobs.new()
     check_refused(jobs.send("DELETE", job), 409, "job_conflict")
@@ -348,203 +307,10 @@ def test_a_long_poll_ends_with_its_time(jobs):
         check_refused(jobs.send("GET", job + wrong), 400, "invalid_argument")
 
 
-def test_who_waits_and_leaves_is_forgotten(gateway, jobs):
-    job = jobs.new()
-    clients = [gateway.client() for _ in range(10)]
-    for number, client in enumerate(clients):
-        client.send(request("GET", f"/v1/jobs/{job}/events" if number % 2 else f"/v1/jobs/{job}?wait=60"))
-    wait_until(lambda: metric(gateway, "job_followers") == 10, 10, "all followers")
-    assert metric(gateway, "job_followed") == 1
-    for client in clients:
-        client.close()
-    wait_until(lambda: metric(gateway, "job_followers") == 0, 10, "the end of all followers")
-    assert metric(gateway, "job_followed") == 0
-
-
-def events_of(answer):
-    """[(id, name, data)] of a log, strictly."""
-    text = answer.body.decode()
-    found = []
-    for block in text.split("\n\n")[:-1]:
-        if block == ": ping":
-            continue
-        fields = re.fullmatch(r"id: (\d+)\nevent: (\w+)\ndata: (.*)", block)
-        assert fields, block
-        found.append((int(fields[1]), fields[2], json.loads(fields[3])))
-    assert text == "" or text.endswith("\n\n")
-    return found
-
-
-def test_the_events_of_a_cancelled_job_are_its_end(jobs):
-    job = jobs.new()
-    jobs.cancel(job)
-    answer = jobs.send("GET", job + "/events")
-    assert answer.status == 200 and answer.header("content-type").startswith("text/event-stream")
-    assert answer.header("cache-control") == "no-store" and answer.header("x-accel-buffering") == "no"
-    [(number, name, data)] = events_of(answer)
-    assert (number, name) == (1, "job") and data["status"] == "cancelled" and data["type"] == "job"
-    for query, headers in (("?after=1", ()), ("", [("Last-Event-ID", "1")]), ("?after=0", [("last-event-id", "1")])):
-        again = jobs.send("GET", job + "/events" + query, headers=headers)
-        assert (again.status, again.body) == (204, b""), "an EventSource stops at 204"
-    assert jobs.send("GET", job + "/events?after=1", headers=[("Last-Event-ID", "0")]).body == answer.body
-    for query, headers in (("?after=x", ()), ("?before=1", ()), ("", [("Last-Event-ID", "-1")])):
-        check_refused(jobs.send("GET", job + "/events" + query, headers=headers), 400, "invalid_argument")
-
-
-def test_a_follower_hears_of_the_end_and_the_connection_goes_on(gateway, jobs):
-    job = jobs.new()
-    with gateway.client() as client:
-        answer = client.send(request("GET", f"/v1/jobs/{job}/events")).response("GET")
-        assert answer.status == 200 and answer.framing == "chunked"
-        jobs.cancel(job)
-        assert [name for _, name, _ in events_of(answer.read())] == ["job"]
-        assert client.ask(request("GET", f"/v1/jobs/{job}")).json()["status"] == "cancelled"
-    with gateway.client() as client:
-        old = client.ask(request("GET", f"/v1/jobs/{job}/events", version=b"HTTP/1.0"))
-        assert old.framing == "close" and old.body == answer.body
-    assert jobs.send("HEAD", job + "/events").status == 200
-
-
-def test_a_silent_stream_is_kept_alive_by_comments(shared_upstream):
-    with Gateway(shared_upstream.url, PING_INTERVAL="30ms") as gateway:
-        jobs = Jobs(gateway)
-        job = jobs.new()
-        with gateway.client() as client:
-            answer = client.send(request("GET", f"/v1/jobs/{job}/events")).response("GET")
-            answer.read_until(b": ping\n\n: ping\n\n")
-            jobs.cancel(job)
-            answer.read()
-        assert [name for _, name, _ in events_of(answer)] == ["job"]
-        assert gateway.request_line(answer)["pings"] >= 2
-
-
-def test_too_many_followers_are_refused(shared_upstream):
-    with Gateway(shared_upstream.url, JOBS_FOLLOWERS_MAX=2) as gateway:
-        jobs = Jobs(gateway)
-        job = jobs.new()
-        with gateway.client() as one, gateway.client() as two:
-            one.send(request("GET", f"/v1/jobs/{job}/events"))
-            two.send(request("GET", f"/v1/jobs/{job}?wait=60"))
-            wait_until(lambda: metric(gateway, "job_followers") == 2, 10, "two followers")
-            for path in ("/events", "?wait=5"):
-                check_refused(jobs.send("GET", job + path), 529, "too_many_followers", "overloaded_error")
-        wait_until(lambda: metric(gateway, "job_followers") == 0, 10, "no followers")
-
-
-def test_a_drain_ends_streams_so_that_their_readers_go_elsewhere(shared_upstream):
-    gateway = Gateway(shared_upstream.url, PING_INTERVAL="50ms", DRAIN_TIMEOUT="20s")
-    job = Jobs(gateway).new()
-    with gateway.client() as client:
-        answer = client.send(request("GET", f"/v1/jobs/{job}/events")).response("GET")
-        gateway.process.terminate()
-        answer.read()
-        assert events_of(answer) == [], "no end of the job: the reader asks again, somewhere else"
-    gateway.stop()
-
-
-def test_a_team_has_only_so_many_open_jobs(shared_upstream):
-    """The count of what others have may be some seconds old; of one replica's own jobs it never lets more in."""
-    with Gateway(shared_upstream.url, JOBS_OPEN_PER_TEAM_MAX=20) as gateway:
-        jobs = Jobs(gateway)
-        made = []
-        while (answer := jobs.submit()).status == 202:
-            made.append(answer.json()["id"])
-        check_refused(answer, 429, "jobs_full", "rate_limit_error")
-        assert answer.header("retry-after") and 10 <= len(made) <= 20
-        assert Jobs(gateway, Admin(gateway).new_key(name="o", team="other")["key"]).submit().status == 202
-        for job in made:
-            jobs.cancel(job)
-        wait_until(lambda: jobs.submit().status == 202, 30, "room again")
-
-
-def test_a_body_over_the_limit_is_refused(shared_upstream):
-    with Gateway(shared_upstream.url, JOBS_REQUEST_BYTES_MAX="64KiB") as gateway:
-        jobs = Jobs(gateway)
-        fits = {**BODY, "messages": [{"role": "user", "content": "x" * 60_000}]}
-        over = {**BODY, "messages": [{"role": "user", "content": "x" * 66_000}]}
-        assert jobs.submit(request=fits, metadata={"m": "y" * 4000}).status == 202
-        check_refused(jobs.submit(request=over), 413, "body_too_large")
-        assert jobs.message(body=fits).status == 202
-        check_refused(jobs.message(body=over), 413, "body_too_large")
-
-
 def test_a_body_of_many_megabytes_is_stored_whole(gateway, jobs):
     big = {**BODY, "messages": [{"role": "user", "content": "".join(f"{number:07d} " for number in range(1_250_000))}]}
     job = jobs.send("POST", "/v1/jobs", {"request": big}, timeout=60).json()["id"]
     assert json.loads(stored(gateway, job)[0]) == big
-
-
-def test_a_submit_counts_as_one_request_and_as_no_tokens(gateway, jobs):
-    made = Admin(gateway).new_key(
-        name="limited", team="limited", requests_per_minute=3, input_tokens_per_minute=1, concurrent_requests=1
-    )
-    limited = Jobs(gateway, made["key"])
-    big = {**BODY, "messages": [{"role": "user", "content": "x" * 10_000}]}
-    for left in (2, 1, 0):
-        answer = limited.submit(request=big)
-        assert answer.status == 202 and answer.header("anthropic-ratelimit-requests-remaining") == str(left)
-    refused = limited.submit(request=big)
-    check_refused(refused, 429, "requests_per_minute", "rate_limit_error")
-    assert int(refused.header("retry-after")) >= 1
-
-
-def budgeted(gateway, amount, name):
-    return Jobs(gateway, Admin(gateway).new_key(name=name, team=name, budgets=[f"{amount}/total"])["key"])
-
-
-def metric(gateway, name):
-    found = re.search(rf"^claude_proxy_{name} (\S+)$", gateway.metrics().body.decode(), re.M)
-    return float(found[1]) if found else None
-
-
-def held_for(gateway, job):
-    return sum(hold["amount"] for hold in json.loads(stored(gateway, job)[3]))
-
-
-def test_a_hard_budget_holds_the_bound_of_queued_jobs_and_gets_it_back(shared_upstream):
-    """Three fit and a fourth does not, whether it waits or not; a cancelled one makes room again, many times over."""
-    with Gateway(shared_upstream.url, BUDGET_WAIT="300ms") as gateway:
-        probe = budgeted(gateway, 1000, "probe")
-        bound = held_for(gateway, probe.new())
-        assert bound > 0
-        assert held_for(gateway, probe.new(lane="batch")) * 2 == bound, "a batch costs half"
-        team = budgeted(gateway, dollars(bound * 3), "tight")
-        queued = [team.new() for _ in range(3)]
-        for _ in range(5):
-            assert "held by requests under way" in check_refused(team.submit(), 429, "budget_contended")
-            assert team.cancel(queued.pop()).status == 200
-            wait_until(lambda: team_has_room(team, queued), 10, "room for one more")
-        assert sum(held_for(gateway, job) for job in queued) == bound * 3
-        check_refused(budgeted(gateway, dollars(bound - 1), "poor").submit(), 429, "budget_exhausted", "billing_error")
-        assert metric(gateway, "budget_holds") == 0, "nothing is held in memory for a queued job"
-
-
-def test_who_waits_for_a_budget_gets_in_when_a_job_is_cancelled(shared_upstream):
-    with Gateway(shared_upstream.url) as gateway:
-        bound = held_for(gateway, budgeted(gateway, 1000, "probe").new())
-        team = budgeted(gateway, dollars(bound), "waits")
-        first = team.new()
-        with gateway.client(timeout=30) as client:
-            body = json.dumps({"request": BODY}).encode()
-            client.send(request("POST", "/v1/jobs", body, key=team.key))
-            wait_until(lambda: metric(gateway, "budget_requests_waiting") == 1, 10, "the one who waits")
-            team.cancel(first)
-            assert client.read_response().status == 202
-
-
-def dollars(pico):
-    return f"{pico // 10**12}.{pico % 10**12:012d}"
-
-
-def test_a_refused_submit_gives_its_hold_back(gateway, jobs, request):
-    team = budgeted(gateway, 1000, "repeats")
-    name = ("Idempotency-Key", request.node.name)
-    first = team.submit(name)
-    assert first.status == 202
-    for _ in range(3):
-        assert team.submit(name).status == 200
-        check_refused(team.submit(name, priority=1), 409, "idempotency_conflict")
-    wait_until(lambda: metric(gateway, "budget_holds") == 0, 10, "no holds in memory")
 
 
 def test_the_command_line_gives_new_keys_the_scope(gateway, jobs):
@@ -555,6 +321,7 @@ def test_the_command_line_gives_new_keys_the_scope(gateway, jobs):
 
 def test_wrong_methods_and_unknown_paths_are_ours(jobs):
     job = jobs.new()
-    for method, path in (("PUT", "/v1/jobs"), ("DELETE", "/v1/jobs"), ("GET", job + "/cancel"), ("POST", job + "/events")):
+    wrong = (("PUT", "/v1/jobs"), ("DELETE", "/v1/jobs"), ("GET", job + "/cancel"), ("POST", job + "/events"))
+    for method, path in wrong:
         check_refused(jobs.send(method, path), 405, "method_not_allowed")
     check_refused(jobs.send("GET", job + "/nothing"), 404, "route_unknown")

@@ -11,6 +11,7 @@ from support.admin import Admin, cli
 from support.client import request
 from support.gateway import DEFAULTS, Gateway
 from support.ledger import Ledger
+from support.resources import give
 from support.servers import free_port
 from support.upstream import MESSAGE, always, answer, in_turn
 
@@ -177,8 +178,9 @@ def test_what_costs_nothing_makes_no_row(gateway, upstream, ledger):
         request(target="/v1/messages/count_tokens", body=PLAIN),
         request("GET", "/v1/models"),
         request("POST", "/v1/files", b"x"),
-        request("GET", "/v1/messages/batches"),
+        request("GET", "/v1/messages/batches/b_1"),
     ]
+    give(gateway, "batch", "b_1")
     for ask in free:
         assert gateway.ask(ask).status == 200
     assert gateway.ask(request(body=b"no json")).status == 400

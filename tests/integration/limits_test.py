@@ -8,6 +8,7 @@ import pytest
 
 from support.client import chunked, request
 from support.gateway import Gateway, memory_slack
+from support.resources import give
 from support.timing import seconds, wait_until
 from support.upstream import MESSAGE, always, answer
 
@@ -138,6 +139,7 @@ def test_an_upload_of_300_mb_streams_through_with_flat_memory(gateway, upstream)
 
 
 def test_a_download_of_100_mb_streams_through_with_flat_memory(gateway, upstream):
+    give(gateway, "file", "f_1")
     part, count = bytes(range(256)) * 4096, 100
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: %d\r\n\r\n" % (
         len(part) * count

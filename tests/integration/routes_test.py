@@ -8,6 +8,7 @@ import pytest
 from support import sse
 from support.client import chunked, request
 from support.gateway import KEY, OTHER_KEY, Gateway
+from support.resources import EMPTY_LIST, give
 from support.timing import seconds, setting, wait_until
 from support.upstream import MESSAGE, Upstream, always, answer
 
@@ -51,6 +52,10 @@ PROTECTED = [
     "method, target, body", PROTECTED, ids=[f"{method}_{target}" for method, target, _ in PROTECTED]
 )
 def test_no_route_under_v1_answers_without_a_valid_key(gateway, upstream, method, target, body):
+    give(gateway, "file", "f_1")
+    if (method, target) in (("GET", "/v1/messages/batches"), ("GET", "/v1/skills")):
+        upstream.handler = always(answer(body=EMPTY_LIST))
+
     def ask(headers):
         return gateway.ask(request(method, target, body, headers, key=None))
 
@@ -101,8 +106,7 @@ def test_a_refused_request_does_not_spoil_its_connection(gateway, upstream):
         "/V1/messages",
         "/health/x",
         "/v1/chat/completions",
-        "/v1/jobs",
-        "/v1/jobs/job_1",
+        "/v1/jobs/job_1/x",
     ],
 )
 def test_unknown_paths_are_not_found(gateway, upstream, target):
@@ -307,6 +311,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("method, target, body", BATCH_CALLS, ids=["create", "retrieve", "cancel"])
 def test_results_url_points_back_to_where_the_caller_asked(gateway, upstream, method, target, body, spelling):
+    give(gateway, "batch", "msgbatch_01")
     text = SPELLINGS[spelling]
     parts = chunked(*(text.encode()[at : at + 7] for at in range(0, len(text), 7)))
     chunked_answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n" + parts
@@ -324,14 +329,16 @@ def test_results_url_points_back_to_where_the_caller_asked(gateway, upstream, me
 
 
 def test_results_url_behind_a_tls_terminator_has_its_scheme(gateway, upstream):
+    give(gateway, "batch", "msgbatch_01")
     upstream.handler = always(answer(body=batch().encode()))
     response = gateway.ask(request("GET", BATCH_CALLS[1][1], headers=[("X-Forwarded-Proto", "https")]))
     assert response.json()["results_url"] == "https://gateway.test/v1/messages/batches/msgbatch_01/results"
 
 
 def test_every_results_url_of_a_list_is_rewritten(gateway, upstream):
+    give(gateway, "batch", "msgbatch_01", "msgbatch_02")
     items = [batch(), batch("null"), batch(id='"msgbatch_02"').replace("_01/results", "_02/results")] + [batch()] * 500
-    text = '{"data":[' + ",\n".join(items) + '],"has_more":false,"first_id":"msgbatch_01","last_id":"msgbatch_01"}'
+    text = '{"data":[' + ",".join(items) + '],"has_more":false,"first_id":"msgbatch_01","last_id":"msgbatch_01"}'
     upstream.handler = always(answer(body=text.encode()))
     response = gateway.ask(request("GET", "/v1/messages/batches?limit=1000"))
     assert response.body == rewritten(text, "http://gateway.test")
@@ -352,11 +359,13 @@ def test_every_results_url_of_a_list_is_rewritten(gateway, upstream):
     ],
 )
 def test_answers_without_a_results_url_pass_unchanged(gateway, upstream, text):
+    give(gateway, "batch", "msgbatch_01")
     upstream.handler = always(answer(body=text.encode()))
     assert gateway.ask(request("GET", "/v1/messages/batches/msgbatch_01")).body == text.encode()
 
 
 def test_batch_results_pass_unchanged(gateway, upstream):
+    give(gateway, "batch", "msgbatch_01")
     lines = (
         b'{"custom_id":"a","result":{"x":"https://api.anthropic.com/","results_url":"https://api.anthropic.com/x"}}\n'
         * 2000
@@ -371,6 +380,7 @@ def test_a_multipart_upload_passes_byte_for_byte(gateway, upstream):
         b"Content-Type: application/octet-stream\r\n\r\n" + bytes(range(256)) * 100 + b"\r\n--b--\r\n"
     )
     headers = [("Content-Type", "multipart/form-data; boundary=b"), ("anthropic-beta", "files-api-2025-04-14")]
+    give(gateway, "skill", "s_1")
     created = b'{"id":"file_1","type":"file","filename":"a"}'
     upstream.handler = always(answer(body=created))
     with gateway.client() as client:

@@ -11,11 +11,13 @@ from support.client import request
 from support.gateway import KEY, Gateway
 from support.keys import made_up_key
 from support.ledger import Ledger
+from support.resources import EMPTY_LIST, give
 from support.timing import seconds, wait_until
 from support.upstream import MESSAGE, always, answer
 
 BODY = b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[{"role":"user","content":"hi"}]}'
 HAIKU = BODY.replace(b"claude-opus-4-8", b"claude-haiku-4-5")
+LISTS = (b"/v1/messages/batches?limit=1000", b"/v1/files?limit=1000")
 UPLOAD = b"--b\r\n\r\nx\r\n--b--\r\n"
 ROUTES = {
     "messages": [("POST", "/v1/messages", BODY)],
@@ -202,7 +204,13 @@ def test_during_a_rotation_both_secrets_work_until_the_overlap_ends(gateway, ups
 
 @pytest.mark.parametrize("scope", ROUTES)
 def test_a_scope_opens_its_routes_and_no_others(gateway, upstream, run, scope):
-    key, _ = new_key(run, "--scope", scope)
+    key, _ = new_key(run, "--scope", scope, team="default")
+    team = run("teams", "show", "default")["id"]
+    give(gateway, "batch", "b_1", team=team)
+    give(gateway, "file", "f_1", team=team)
+    lists = always(answer(body=EMPTY_LIST))
+    others = upstream.default
+    upstream.handler = lambda call, peer: (lists if call.method == b"GET" and call.target in LISTS else others)(call, peer)
     with gateway.client() as client:
         for label, routes in ROUTES.items():
             for method, target, body in routes:
@@ -312,7 +320,7 @@ def test_what_is_not_accounted_for_is_refused_under_a_hard_budget(gateway, upstr
     unaccounted = [("POST", "/v1/messages/batches", b"{}"), ("POST", "/v1/complete", b"{}")]
     free = [
         ("GET", "/v1/messages/batches", None),
-        ("GET", "/v1/messages/batches/b_1/results", None),
+        ("GET", "/v1/messages/batches/b_2/results", None),
         ("GET", "/v1/models", None),
         ("POST", "/v1/files", UPLOAD),
         ("GET", "/v1/future", None),
@@ -330,6 +338,10 @@ def test_what_is_not_accounted_for_is_refused_under_a_hard_budget(gateway, upstr
             response = gateway.ask(request(method, target, body, key=key))
             assert "hard" in check_refused(response, 403, "permission_error", "permission_denied")
     assert upstream.calls == []
+    give(gateway, "batch", "b_2", team=run("teams", "show", "search")["id"])
+    lists = always(answer(body=EMPTY_LIST))
+    others = upstream.default
+    upstream.handler = lambda call, peer: (lists if call.target in LISTS else others)(call, peer)
     for method, target, body in free:
         assert gateway.ask(request(method, target, body, key=hard)).status == 200, target
     for method, target, body in unaccounted:

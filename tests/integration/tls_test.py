@@ -10,6 +10,7 @@ import pytest
 from support import certs, sse
 from support.client import request
 from support.gateway import CREDENTIAL, Gateway
+from support.resources import give
 from support.timing import seconds, setting
 from support.upstream import MESSAGE, Upstream, always, answer
 
@@ -201,6 +202,7 @@ def test_clients_are_served_over_tls(tls_gateway, upstream):
 
 
 def test_results_urls_are_https_for_tls_clients(tls_gateway, upstream):
+    give(tls_gateway, "batch", "b")
     upstream.handler = always(answer(body=b'{"results_url":"https://api.anthropic.com/v1/messages/batches/b/results"}'))
     assert (
         tls_gateway.ask(request("GET", "/v1/messages/batches/b")).json()["results_url"]

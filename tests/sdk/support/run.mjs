@@ -5,6 +5,7 @@ import { open_world } from './world.mjs';
 import { batches } from '../topics/batches.mjs';
 import { errors } from '../topics/errors.mjs';
 import { files } from '../topics/files.mjs';
+import { jobs } from '../topics/jobs.mjs';
 import { messages } from '../topics/messages.mjs';
 import { models } from '../topics/models.mjs';
 import { requests } from '../topics/requests.mjs';
@@ -25,6 +26,7 @@ export function run_all(name, sdk) {
       models,
       batches,
       files,
+      jobs,
       requests,
       errors,
       retries,

@@ -121,9 +121,10 @@ async function unknown_route(world) {
   assert.deepEqual(await world.asked(), []);
 }
 
-async function not_built_yet(world) {
-  const error = await refused(world.client().post('/v1/jobs', { body: {} }), 404);
+async function unknown_job(world) {
+  const error = await refused(world.client().get('/v1/jobs/job_nobody'), 404);
   assert.ok(error instanceof world.sdk.NotFoundError);
+  assert.equal(error.error.error.details.reason, 'job_not_found');
   assert.deepEqual(await world.asked(), [], 'our own names are never forwarded');
 }
 
@@ -137,5 +138,5 @@ export const errors = [
   ['an HTML page of the edge', edge_page],
   ['a body above 32 MB is 413', too_large],
   ['an unknown route is 404', unknown_route],
-  ['/v1/jobs never reaches the upstream', not_built_yet],
+  ['an unknown job is 404 and never reaches the upstream', unknown_job],
 ];
