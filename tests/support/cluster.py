@@ -62,6 +62,25 @@ class Database:
     def value(self, sql, *values):
         return self.query(sql, *values)[0][0]
 
+    def change(self, statements):
+        """Pairs of a statement and its values, in one transaction."""
+        if self.is_sqlite:
+            connection = sqlite3.connect(self.url.partition(":")[2], timeout=seconds(30))
+            with connection:
+                for sql, values in statements:
+                    connection.execute(sql.replace("claude_proxy.", "").replace("%s", "?"), values)
+            connection.close()
+            return
+        import psycopg2
+
+        connection = psycopg2.connect(self.direct, connect_timeout=10)
+        try:
+            with connection, connection.cursor() as cursor:
+                for sql, values in statements:
+                    cursor.execute(sql, values)
+        finally:
+            connection.close()
+
 
 class Cluster:
     """`replicas` gateways in front of one upstream. Settings as Gateway takes them; `each`: further ones of each
