@@ -215,7 +215,9 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
                     }});
     for (const auto& thread : threads) thread->who.issuer = kept.issuer();
     jobs.start();
-    admin::front admin_requests(kept.admin_services(settings, hub, load));
+    admin::services administered = kept.admin_services(settings, hub, load);
+    administered.jobs = [&jobs]() -> jobs::store& { return jobs.store(); };
+    admin::front admin_requests(std::move(administered));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
     const std::uint16_t port = as.answers ? listen(settings, threads) : std::uint16_t{0};
