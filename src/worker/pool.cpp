@@ -216,11 +216,14 @@ struct pool::state {
     // A claim has found less than it asked for: the receipts of messages that promise nothing any more.
     std::vector<std::string> unkept() {
         std::vector<std::string> made;
-        std::erase_if(considered, [&made](auto& each) {
-            if (++each.second.looks < looks_max) return false;
-            made.push_back(std::move(each.second.receipt));
-            return true;
-        });
+        for (auto each = considered.begin(); each != considered.end();) {
+            if (++each->second.looks < looks_max) {
+                ++each;
+                continue;
+            }
+            made.push_back(std::move(each->second.receipt));
+            each = considered.erase(each);
+        }
         if (!considered.empty()) {
             wanted = true;
             not_before = clock::now() + look_pause;
