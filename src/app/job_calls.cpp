@@ -122,7 +122,7 @@ public:
     int finish() {
         if (live_ && !raw_) fmt::print(stderr, "\r\033[K");
         if (!raw_) fmt::print("\n");
-        if (!raw_ || status_ != "succeeded")
+        if (status_ != "succeeded" || (live_ && !raw_))
             fmt::print(stderr, "{}{}{}\n", status_, error_.empty() ? "" : ": ", error_);
         return status_ == "succeeded" ? 0 : 1;
     }
@@ -210,7 +210,7 @@ int submit(const words& given, const endpoint& where) {
     if (given.json) {
         fmt::print("{}\n", answer.body);
     } else if (given.watch) {
-        fmt::print(stderr, "{}\n", id);
+        if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "{}\n", id);
     } else {
         fmt::print("{}", members_text(job));
     }
