@@ -54,12 +54,12 @@ class Queue:
     def send(self, body):
         return self.call("SendMessage", MessageBody=body) is not None
 
-    def take(self, count=10):
+    def take(self, count=10, wait=0):
         """Bodies of messages that nobody else will see any more."""
-        got = (self.call("ReceiveMessage", MaxNumberOfMessages=count) or {}).get("Messages", [])
+        got = self.call("ReceiveMessage", MaxNumberOfMessages=count, WaitTimeSeconds=wait) or {}
         return [
             message["Body"]
-            for message in got
+            for message in got.get("Messages", [])
             if self.call("DeleteMessage", ReceiptHandle=message["ReceiptHandle"]) is not None
         ]
 
