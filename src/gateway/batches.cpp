@@ -201,6 +201,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
 
     next.body = *body;
     next.has_body = true;
+    next.fresh_connection = true;  // nothing is worth making a batch twice
     next.hold_bytes_max = object_bytes_max;
     next.hooks.rewrite = [&base](std::string& text) { rewrite_results_urls(text, base); };
     next.hooks.before_end = [&](const std::string& text) -> net::task<void> {
