@@ -188,8 +188,8 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     enforcement rules(settings, hub);
     stores kept(settings, rules, hub);
     rules.start();
-    job_parts jobs(settings, rules.replica(), hub);
     webhook_parts webhooks(settings, kept.hasher(), hub);
+    job_parts jobs(settings, rules.replica(), webhooks.rules(), hub);
     worker_parts work(settings, jobs, as.works, hub);
     http::server_load load;
     http::server_load admin_load;
@@ -214,8 +214,14 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
                         on_all_reactors([made](reactor_thread& each) { each.who.tokens.use(made); });
                     }});
     for (const auto& thread : threads) thread->who.issuer = kept.issuer();
+    webhooks.start(rules.replica());
+    jobs.on_change([&webhooks](jobs::change::what kind, const std::string&, job_parts::origin) {
+        if (kind == jobs::change::what::state) webhooks.wake();
+    });
     jobs.start();
-    admin::front admin_requests(kept.admin_services(settings, hub, load));
+    admin::services administered = kept.admin_services(settings, hub, load);
+    administered.jobs = [&jobs]() -> jobs::store& { return jobs.store(); };
+    admin::front admin_requests(std::move(administered));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
     const std::uint16_t port = as.answers ? listen(settings, threads) : std::uint16_t{0};
@@ -226,7 +232,6 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     rules.add_metrics(hub);
     work.add_metrics(hub);
     jobs.add_metrics(hub);
-    webhooks.start(rules.replica());
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {

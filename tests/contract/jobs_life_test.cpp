@@ -60,7 +60,7 @@ TEST_P(jobs_life, a_job_is_submitted_claimed_streamed_and_succeeds) {
     EXPECT_EQ(history[0].ended_at, now());
 
     const auto hooks = on().query(
-        "SELECT id, job_id, team_id, url, event, body, state FROM "
+        "SELECT id, job_id, team_id, url, event, body, state, endpoint FROM "
         "claude_proxy.webhook_deliveries");
     ASSERT_EQ(hooks.size(), 1);
     EXPECT_EQ(database::text_of(hooks[0][0]), "evt_" + id.substr(4) + "_7");
@@ -69,6 +69,7 @@ TEST_P(jobs_life, a_job_is_submitted_claimed_streamed_and_succeeds) {
     EXPECT_NE(database::text_of(hooks[0][5]).find(R"("status":"succeeded","metadata":{"order":"4711"}})"),
               std::string::npos);
     EXPECT_EQ(database::text_of(hooks[0][6]), "waiting");
+    EXPECT_EQ(database::text_of(hooks[0][7]), "https://example.com:443");
 }
 
 TEST_P(jobs_life, another_team_does_not_see_it) {

@@ -187,7 +187,8 @@ def test_a_cancel_reaches_the_worker_in_another_process_within_a_second(stack, s
 def test_the_jobs_of_a_killed_worker_are_done_by_another_and_have_one_result(stack, simulator):
     front, first = stack.start("serve"), stack.start("worker")
     jobs = Jobs(front)
-    made = [jobs.submit(body(f"number {n}", output_tokens=40, event_tokens=1, fault="event-interval=25")) for n in range(6)]
+    slow = {"output_tokens": 40, "event_tokens": 1, "fault": "event-interval=25"}
+    made = [jobs.submit(body(f"number {n}", **slow)) for n in range(6)]
     for job in made:
         wait_until(lambda job=job: stack.value(
             "SELECT COUNT(*) FROM claude_proxy.job_events WHERE job_id = %s", job), 20, "events")  # fmt: skip
@@ -216,7 +217,8 @@ def test_an_answer_that_is_all_in_the_log_is_not_paid_for_again(stack, simulator
     kept = "".join(block + "\n\n" for block in blocks)
     stack.database.change(
         [
-            ("UPDATE claude_proxy.job_events SET bytes = %s, last_id = %s, size = %s WHERE job_id = %s AND first_id = %s",
+            ("UPDATE claude_proxy.job_events SET bytes = %s, last_id = %s, size = %s"
+             " WHERE job_id = %s AND first_id = %s",
              (kept, events, len(kept), job, first)) if blocks else
             ("DELETE FROM claude_proxy.job_events WHERE job_id = %s AND first_id = %s", (job, first)),
             ("DELETE FROM claude_proxy.job_results WHERE job_id = %s", (job,)),

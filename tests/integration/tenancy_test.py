@@ -210,7 +210,8 @@ def test_a_scope_opens_its_routes_and_no_others(gateway, upstream, run, scope):
     give(gateway, "file", "f_1", team=team)
     lists = always(answer(body=EMPTY_LIST))
     others = upstream.default
-    upstream.handler = lambda call, peer: (lists if call.method == b"GET" and call.target in LISTS else others)(call, peer)
+    upstream.handler = lambda call, peer: (
+        lists if call.method == b"GET" and call.target in LISTS else others)(call, peer)
     with gateway.client() as client:
         for label, routes in ROUTES.items():
             for method, target, body in routes:

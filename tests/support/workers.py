@@ -55,7 +55,8 @@ class Jobs:
         """Until it has one of the states, or is final."""
         states = states or FINAL
         return wait_until(
-            lambda: (lambda it: it if it["status"] in states else None)(self.find(job)), timeout, f"{job} to be {states}"
+            lambda: (lambda it: it if it["status"] in states else None)(self.find(job)), timeout,
+            f"{job} to be {states}"
         )
 
     def result(self, job):
