@@ -18,7 +18,7 @@ constexpr std::size_t teams_max = 1'024;  // that one claim looks at; the others
 constexpr std::size_t teams_a_statement = 64;
 constexpr std::size_t candidates_more = 4;  // of each team, beyond an equal share
 constexpr std::int64_t swept_max = 500;     // jobs of each kind in one sweep
-constexpr std::int64_t unannounced_max = 1'000;
+constexpr std::int64_t unannounced_max = 64;  // a message wakes a worker, which claims until there is nothing more
 constexpr std::int64_t promoted_max = 1'000;
 
 // Teams with jobs that may run now, found by jumping from one to the next in the index.

@@ -161,7 +161,8 @@ public:
         std::uint32_t requeued = 0, dead = 0, expired = 0, cancelled = 0, deleted = 0;
         std::uint32_t holds_repaired =
             0;  // leases of queued jobs' money that were wrong: a bug, or a database restored
-        std::vector<std::string> unannounced;  // queued, due, and not announced (or long ago): send them to the queue
+        // Queued, due, and not announced (or long ago): send them to the queue. A few of them, however many there are.
+        std::vector<std::string> unannounced;
     };
     void sweep(std::function<void(outcome, swept)> done);
     void announced(std::vector<std::string> ids, std::function<void(outcome)> done);

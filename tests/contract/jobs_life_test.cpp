@@ -278,6 +278,23 @@ TEST_P(jobs_life, what_was_never_announced_is_found) {
     EXPECT_EQ(store->sweep().unannounced, std::vector{id});
 }
 
+TEST_P(jobs_life, a_backlog_is_announced_a_few_at_a_time) {
+    const auto store = open();
+    std::set<std::string> waiting;
+    for (int i = 0; i < 200; ++i) waiting.insert(store->submit(job_of("team_1")).id);
+    tick(rules.sweep_every.count());
+    // Each message wakes a worker that claims until there is nothing left: a long queue costs no more than a short one.
+    for (int sweeps = 0; !waiting.empty(); ++sweeps) {
+        ASSERT_LT(sweeps, 10);
+        const auto told = store->sweep().unannounced;
+        ASSERT_FALSE(told.empty());
+        EXPECT_LE(told.size(), 64);
+        for (const auto& id : told) EXPECT_EQ(waiting.erase(id), 1);
+        store->announced(told);
+    }
+    EXPECT_TRUE(store->sweep().unannounced.empty());
+}
+
 TEST_P(jobs_life, only_what_has_ended_is_removed) {
     const auto store = open();
     const auto id = store->submit(job_of("team_1")).id;
