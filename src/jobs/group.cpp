@@ -238,6 +238,7 @@ void group::finish(finish_operation& one, bool again) {
     const auto also =
         rules::finish(job->row.moving, how.attempt, how.how, how.run_after, now_, rules_.retention.count() * 1'000);
     one.answer = also.how;
+    if (how.where && job->row.moving.state == status::queued) job->row.moving.where = *how.where;
     if (!how.usage.empty()) job->row.usage = how.usage;
     if (!how.error.empty() || how.how == ending::way::succeeded) job->row.error = how.error;
     if (how.how == ending::way::succeeded) results_.emplace_back(how.id, &how.result);

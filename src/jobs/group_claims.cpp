@@ -54,7 +54,8 @@ governance::hold_sums holds_of_queued(database::connection& on) {
     governance::hold_sums made;
     for (const auto& row : on.query("SELECT holds, COUNT(*) FROM claude_proxy.jobs"
                                     " WHERE status = 'queued' AND holds <> '[]' GROUP BY holds"
-                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batches WHERE holds <> '[]'")) {
+                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batches WHERE holds <> '[]'"
+                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batch_jobs WHERE holds <> '[]'")) {
         for (const auto& hold : governance::read_holds(text_of(row[0]))) {
             made[{hold.budget_id, hold.period_start}] += hold.amount * integer_of(row[1]);
         }
@@ -67,6 +68,7 @@ bool are_holds_right(database::connection& on) {
     const auto rows = on.query(
         "SELECT holds, COUNT(*), '', 0 FROM claude_proxy.jobs WHERE status = 'queued' AND holds <> '[]' GROUP BY holds"
         " UNION ALL SELECT holds, 1, '', 0 FROM claude_proxy.batches WHERE holds <> '[]'"
+        " UNION ALL SELECT holds, 1, '', 0 FROM claude_proxy.batch_jobs WHERE holds <> '[]'"
         " UNION ALL SELECT '', period_start, budget_id, granted_pico FROM claude_proxy.budget_leases"
         " WHERE replica = $1",
         {std::string(governance::jobs_replica)});
@@ -129,6 +131,27 @@ std::vector<std::string> group::choose(std::size_t count, lane where) {
     }
 }
 
+// Of these the first ones, as far as their requests have room.
+std::vector<std::string> group::within(std::vector<std::string> chosen, std::uint64_t bytes_max) {
+    std::unordered_map<std::string, std::uint64_t> sizes;
+    in_chunks(chosen, [&](const std::string& places, const std::vector<database::value>& parameters) {
+        for (const auto& row : on_.query(fmt::format("SELECT job_id, {} FROM claude_proxy.job_requests"
+                                                     " WHERE job_id IN ({})",
+                                                     bytes_of(on_, "request"), places),
+                                         parameters)) {
+            sizes[text_of(row[0])] = static_cast<std::uint64_t>(integer_of(row[1]));
+        }
+    });
+    std::uint64_t bytes = 0;
+    const auto full = std::ranges::find_if(chosen, [&](const std::string& id) {
+        const bool is_first = bytes == 0;
+        bytes += sizes[id];
+        return bytes > bytes_max && !is_first;
+    });
+    chosen.erase(full, chosen.end());
+    return chosen;
+}
+
 void group::claim(claim_operation& one) {
     one.answer.clear();
     // One claim at a time over all replicas: then it sees what the one before it has taken, and shares fairly.
@@ -148,7 +171,8 @@ void group::claim(claim_operation& one) {
     }
     if (taken.empty()) {
         promote();
-        const auto chosen = choose(one.count, one.where);
+        auto chosen = choose(one.count, one.where);
+        if (one.bytes_max > 0) chosen = within(std::move(chosen), one.bytes_max);
         load(chosen, locked_by_others::skip);
         one.tried.clear();
         for (const auto& id : chosen) {
