@@ -61,7 +61,7 @@ void operation::tell(bool committed) {
 
 void group::run(std::span<operation* const> operations) {
     submit(operations);
-    std::vector<std::string> ids;
+    std::vector<std::string> ids, announced_ids;
     for (const operation* const each : operations) {
         std::visit(overloaded{
                        [&](const append_operation& one) { ids.push_back(one.id); },
@@ -70,12 +70,16 @@ void group::run(std::span<operation* const> operations) {
                            for (const auto& job : one.held) ids.push_back(job.id);
                        },
                        [&](const change_operation& one) { ids.push_back(one.id); },
-                       [&](const announced_operation& one) { ids.insert(ids.end(), one.ids.begin(), one.ids.end()); },
+                       [&](const announced_operation& one) {
+                           announced_ids.insert(announced_ids.end(), one.ids.begin(), one.ids.end());
+                       },
                        [](const auto&) {},
                    },
                    each->what);
     }
     load(std::move(ids));
+    // Somebody works on the others: they are claimed now, or announced once more.
+    load(std::move(announced_ids), locked_by_others::skip);
     load_ends();
     // In the order that they were asked for. One whose commit nobody has answered may have done what it said then.
     for (operation* const each : operations) {
@@ -238,6 +242,7 @@ void group::finish(finish_operation& one, bool again) {
     const auto also =
         rules::finish(job->row.moving, how.attempt, how.how, how.run_after, now_, rules_.retention.count() * 1'000);
     one.answer = also.how;
+    if (how.where && job->row.moving.state == status::queued) job->row.moving.where = *how.where;
     if (!how.usage.empty()) job->row.usage = how.usage;
     if (!how.error.empty() || how.how == ending::way::succeeded) job->row.error = how.error;
     if (how.how == ending::way::succeeded) results_.emplace_back(how.id, &how.result);

@@ -64,6 +64,7 @@ private:
     bool was_ended_by(const ending& how);
     void remove(std::span<const std::string> ids);
     std::vector<std::string> choose(std::size_t count, lane where);
+    std::vector<std::string> within(std::vector<std::string> chosen, std::uint64_t bytes_max);
     void deliver(claim_operation& to);
     void promote();
     void tell_state(const working& job);

@@ -18,7 +18,7 @@ constexpr std::size_t teams_max = 1'024;  // that one claim looks at; the others
 constexpr std::size_t teams_a_statement = 64;
 constexpr std::size_t candidates_more = 4;  // of each team, beyond an equal share
 constexpr std::int64_t swept_max = 500;     // jobs of each kind in one sweep
-constexpr std::int64_t unannounced_max = 1'000;
+constexpr std::int64_t unannounced_max = 64;  // a message wakes a worker, which claims until there is nothing more
 constexpr std::int64_t promoted_max = 1'000;
 
 // Teams with jobs that may run now, found by jumping from one to the next in the index.
@@ -53,7 +53,9 @@ std::vector<std::string> ids_of(const std::vector<database::row>& rows) {
 governance::hold_sums holds_of_queued(database::connection& on) {
     governance::hold_sums made;
     for (const auto& row : on.query("SELECT holds, COUNT(*) FROM claude_proxy.jobs"
-                                    " WHERE status = 'queued' AND holds <> '[]' GROUP BY holds")) {
+                                    " WHERE status = 'queued' AND holds <> '[]' GROUP BY holds"
+                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batches WHERE holds <> '[]'"
+                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batch_jobs WHERE holds <> '[]'")) {
         for (const auto& hold : governance::read_holds(text_of(row[0]))) {
             made[{hold.budget_id, hold.period_start}] += hold.amount * integer_of(row[1]);
         }
@@ -65,6 +67,8 @@ bool are_holds_right(database::connection& on) {
     governance::hold_sums difference;
     const auto rows = on.query(
         "SELECT holds, COUNT(*), '', 0 FROM claude_proxy.jobs WHERE status = 'queued' AND holds <> '[]' GROUP BY holds"
+        " UNION ALL SELECT holds, 1, '', 0 FROM claude_proxy.batches WHERE holds <> '[]'"
+        " UNION ALL SELECT holds, 1, '', 0 FROM claude_proxy.batch_jobs WHERE holds <> '[]'"
         " UNION ALL SELECT '', period_start, budget_id, granted_pico FROM claude_proxy.budget_leases"
         " WHERE replica = $1",
         {std::string(governance::jobs_replica)});
@@ -127,6 +131,27 @@ std::vector<std::string> group::choose(std::size_t count, lane where) {
     }
 }
 
+// Of these the first ones, as far as their requests have room.
+std::vector<std::string> group::within(std::vector<std::string> chosen, std::uint64_t bytes_max) {
+    std::unordered_map<std::string, std::uint64_t> sizes;
+    in_chunks(chosen, [&](const std::string& places, const std::vector<database::value>& parameters) {
+        for (const auto& row : on_.query(fmt::format("SELECT job_id, {} FROM claude_proxy.job_requests"
+                                                     " WHERE job_id IN ({})",
+                                                     bytes_of(on_, "request"), places),
+                                         parameters)) {
+            sizes[text_of(row[0])] = static_cast<std::uint64_t>(integer_of(row[1]));
+        }
+    });
+    std::uint64_t bytes = 0;
+    const auto full = std::ranges::find_if(chosen, [&](const std::string& id) {
+        const bool is_first = bytes == 0;
+        bytes += sizes[id];
+        return bytes > bytes_max && !is_first;
+    });
+    chosen.erase(full, chosen.end());
+    return chosen;
+}
+
 void group::claim(claim_operation& one) {
     one.answer.clear();
     // One claim at a time over all replicas: then it sees what the one before it has taken, and shares fairly.
@@ -145,7 +170,8 @@ void group::claim(claim_operation& one) {
     }
     if (one.tried.empty()) {
         promote();
-        const auto chosen = choose(one.count, one.where);
+        auto chosen = choose(one.count, one.where);
+        if (one.bytes_max > 0) chosen = within(std::move(chosen), one.bytes_max);
         load(chosen, locked_by_others::skip);
         for (const auto& id : chosen) {
             working* const job = find(id);

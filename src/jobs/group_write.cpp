@@ -2,6 +2,7 @@
 #include <array>
 
 #include "jobs/group.hpp"
+#include "jobs/webhook_target.hpp"
 
 namespace jobs {
 namespace {
@@ -20,9 +21,9 @@ constexpr std::array attempt_columns = {
     column{"ended_at", integer}, column{"outcome", words},   column{"reason", words}, column{"request_id", words},
 };
 constexpr std::array webhook_columns = {
-    column{"id", words},           column{"job_id", words},       column{"team_id", words}, column{"url", words},
-    column{"event", words},        column{"body", words},         column{"state", words},   column{"next_at", integer},
-    column{"created_at", integer}, column{"updated_at", integer},
+    column{"id", words},        column{"job_id", words},       column{"team_id", words},      column{"url", words},
+    column{"endpoint", words},  column{"event", words},        column{"body", words},         column{"state", words},
+    column{"next_at", integer}, column{"created_at", integer}, column{"updated_at", integer},
 };
 
 }  // namespace
@@ -86,6 +87,7 @@ void group::write() {
             batch.add(each.job_id);
             batch.add(each.team_id);
             batch.add(each.url);
+            batch.add(webhook_endpoint(each.url));
             batch.add(each.event);
             batch.add(each.body);
             batch.add("waiting");
@@ -102,7 +104,7 @@ void group::write() {
 
 void group::remove(std::span<const std::string> ids) {
     for (const std::string table :
-         {"job_events", "job_requests", "job_results", "job_attempts", "webhook_deliveries", "batch_jobs", "jobs"}) {
+         {"job_events", "job_requests", "job_results", "job_attempts", "webhook_deliveries", "jobs"}) {
         in_chunks(ids, [&](const std::string& places, const std::vector<database::value>& parameters) {
             on_.execute("DELETE FROM claude_proxy." + table + " WHERE " + (table == "jobs" ? "id" : "job_id") +
                             " IN (" + places + ")",

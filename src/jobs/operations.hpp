@@ -52,6 +52,7 @@ struct announced_operation {
 struct claim_operation {
     std::size_t count = 0;
     lane where = lane::realtime;
+    std::uint64_t bytes_max = 0;  // of the requests together
     std::function<void(outcome, std::vector<claimed>)> done;
     std::vector<claimed> answer{};
     // By a transaction whose outcome nobody knows.

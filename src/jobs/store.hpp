@@ -54,13 +54,14 @@ struct ending {
         waiting,      // later, and the attempt does not count: the upstream, a limit or a budget said "not now"
         handed_back,  // at once, and the attempt does not count: this worker ends
     } how = way::succeeded;
-    time_ms run_after = 0;   // retry, waiting
-    std::string result;      // succeeded: the message's JSON
-    std::string usage;       // JSON, may be empty
-    std::string error;       // JSON error envelope, may be empty
-    std::string reason;      // for the history, may be empty
-    std::string request_id;  // for the history, may be empty
-    log_piece last;          // goes into the log in the same transaction; bytes may be empty
+    time_ms run_after = 0;        // retry, waiting
+    std::optional<lane> where{};  // where it is tried again; nothing: where it was
+    std::string result;           // succeeded: the message's JSON
+    std::string usage;            // JSON, may be empty
+    std::string error;            // JSON error envelope, may be empty
+    std::string reason;           // for the history, may be empty
+    std::string request_id;       // for the history, may be empty
+    log_piece last;               // goes into the log in the same transaction; bytes may be empty
 };
 // Of a job whose cancel was asked for: retry, waiting and handed_back mean cancelled.
 
@@ -117,7 +118,8 @@ public:
     // in the database (governance::job_claim::committed), false when they certainly did not (abandoned: also when the
     // job is an earlier one's). With `done`, or later: after an outcome that nobody knows the store goes on asking.
     void submit(submission what, std::function<void(submitted)> done, std::function<void(bool)> holds_fate = {});
-    // Queued: cancelled at once. Running: cancel_asked, and the worker stops within a second. Final: conflict.
+    // Queued, or in a batch: cancelled at once. Running: cancel_asked, and the worker stops within a second. Final:
+    // conflict.
     void cancel(std::string id, std::string team_id, std::function<void(outcome)> done);
     void remove(std::string id, std::string team_id, std::function<void(outcome)> done);  // final ones only
 
@@ -144,8 +146,10 @@ public:
 
     // --- workers ---
     // Claims up to `count` queued jobs whose time has come: by priority with ageing, fair between teams (rules.hpp).
-    // What was held for them goes over to this replica's lease.
-    void claim(std::size_t count, lane where, std::function<void(outcome, std::vector<claimed>)> done);
+    // What was held for them goes over to this replica's lease. `bytes_max`: of their requests together, but always one
+    // job; 0: no bound.
+    void claim(std::size_t count, lane where, std::function<void(outcome, std::vector<claimed>)> done,
+               std::uint64_t bytes_max = 0);
     // Event bytes for the log; committed within flush_every, the first of an attempt at once. fenced: stop. conflict:
     // it does not go on behind the log's end. After `unavailable` nobody knows whether it is in the log: give the job
     // up.
@@ -168,7 +172,8 @@ public:
         std::uint32_t requeued = 0, dead = 0, expired = 0, cancelled = 0, deleted = 0;
         std::uint32_t holds_repaired =
             0;  // leases of queued jobs' money that were wrong: a bug, or a database restored
-        std::vector<std::string> unannounced;  // queued, due, and not announced (or long ago): send them to the queue
+        // Queued, due, and not announced (or long ago): send them to the queue. A few of them, however many there are.
+        std::vector<std::string> unannounced;
     };
     void sweep(std::function<void(outcome, swept)> done);
     void announced(std::vector<std::string> ids, std::function<void(outcome)> done);

@@ -346,7 +346,7 @@ net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
     auto how = co_await carry_out(*mine, log);
     if (mine->asked == interruption::lost) {
         log->give_up();
-        mine->leave({"lost", {}, false});
+        mine->leave({.outcome = "lost", .reason = {}});
         co_return;
     }
     mine->clock->revive();  // whatever ended the attempt, its ending is to be written
@@ -354,13 +354,17 @@ net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
     auto rest = co_await log->close(*mine->clock);
     if (!rest) {
         log->give_up();
-        mine->leave({mine->asked == interruption::lost ? "lost" : "abandoned", {}, false});
+        mine->leave({.outcome = mine->asked == interruption::lost ? "lost" : "abandoned", .reason = {}});
         co_return;
     }
     jobs::ending ending = ending_of(*mine, std::move(how));
     ending.last = std::move(*rest);
     const bool written = co_await write_ending(*mine, ending);
-    mine->leave({written ? name_of(ending.how) : "lost", ending.reason, written});
+    const bool is_final = ending.how == way::succeeded || ending.how == way::failed || ending.how == way::cancelled;
+    mine->leave({.outcome = written ? name_of(ending.how) : "lost",
+                 .reason = ending.reason,
+                 .committed = written,
+                 .is_final = is_final});
 }
 
 std::string_view name_of(way how) {

@@ -62,7 +62,7 @@ TEST_P(jobs_life, a_job_is_submitted_claimed_streamed_and_succeeds) {
     EXPECT_EQ(history[0].ended_at, now());
 
     const auto hooks = on().query(
-        "SELECT id, job_id, team_id, url, event, body, state FROM "
+        "SELECT id, job_id, team_id, url, event, body, state, endpoint FROM "
         "claude_proxy.webhook_deliveries");
     ASSERT_EQ(hooks.size(), 1);
     EXPECT_EQ(database::text_of(hooks[0][0]), "evt_" + id.substr(4) + "_7");
@@ -71,6 +71,7 @@ TEST_P(jobs_life, a_job_is_submitted_claimed_streamed_and_succeeds) {
     EXPECT_NE(database::text_of(hooks[0][5]).find(R"("status":"succeeded","metadata":{"order":"4711"}})"),
               std::string::npos);
     EXPECT_EQ(database::text_of(hooks[0][6]), "waiting");
+    EXPECT_EQ(database::text_of(hooks[0][7]), "https://example.com:443");
 }
 
 TEST_P(jobs_life, another_team_does_not_see_it) {
@@ -277,6 +278,23 @@ TEST_P(jobs_life, what_was_never_announced_is_found) {
     EXPECT_TRUE(store->sweep().unannounced.empty()) << "not before its time";
     tick(5'000);
     EXPECT_EQ(store->sweep().unannounced, std::vector{id});
+}
+
+TEST_P(jobs_life, a_backlog_is_announced_a_few_at_a_time) {
+    const auto store = open();
+    std::set<std::string> waiting;
+    for (int i = 0; i < 200; ++i) waiting.insert(store->submit(job_of("team_1")).id);
+    tick(rules.sweep_every.count());
+    // Each message wakes a worker that claims until there is nothing left: a long queue costs no more than a short one.
+    for (int sweeps = 0; !waiting.empty(); ++sweeps) {
+        ASSERT_LT(sweeps, 10);
+        const auto told = store->sweep().unannounced;
+        ASSERT_FALSE(told.empty());
+        EXPECT_LE(told.size(), 64);
+        for (const auto& id : told) EXPECT_EQ(waiting.erase(id), 1);
+        store->announced(told);
+    }
+    EXPECT_TRUE(store->sweep().unannounced.empty());
 }
 
 TEST_P(jobs_life, only_what_has_ended_is_removed) {
