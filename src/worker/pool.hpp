@@ -1,8 +1,8 @@
 // The worker of a process: claims jobs while it has room, spreads them over the reactors, keeps their leases, ends them
 // when their owner cancels or this process stops.
 //
-// Two threads: the listener waits for the queue's messages, which only say "look"; the keeper claims, and renews leases.
-// Neither waits for the store: its answers come as calls. A claim is made when somebody says that there may be
+// Two threads: the listener waits for the queue's messages, which only say "look"; the keeper claims, and renews
+// leases. Neither waits for the store: its answers come as calls. A claim is made when somebody says that there may be
 // something (a message, a submit in this process, a slot that has become free after a full claim), every poll_every
 // while the queue is away, and else every two seconds: a message that went to a worker that died is hidden for a while.
 //
