@@ -1,4 +1,6 @@
 // The life of a job in the database: every move, its history, its log and its webhook.
+#include <set>
+
 #include "jobs_suite.hpp"
 
 namespace jobs {
