@@ -129,7 +129,8 @@ CREATE TABLE claude_proxy.resources (
 CREATE INDEX resources_by_team ON claude_proxy.resources (team_id, kind, created_at);
 
 -- Message Batches upstream, of callers (origin 'caller') and of the batch lane (origin 'lane').
--- state: creating (may or may not exist upstream), open, settled, failed. holds: as in jobs.
+-- id: of callers', the request that made it. state: creating (may or may not exist upstream), open, settled, failed.
+-- holds: as in jobs. bound_pico: what it costs at most. digest: of the custom ids. upstream_status: as it was last seen.
 CREATE TABLE claude_proxy.batches (
   id TEXT PRIMARY KEY,
   upstream_id TEXT,
@@ -142,6 +143,10 @@ CREATE TABLE claude_proxy.batches (
   requests BIGINT NOT NULL,
   holds TEXT NOT NULL DEFAULT '[]',
   details TEXT NOT NULL DEFAULT '{}',
+  bound_pico BIGINT NOT NULL DEFAULT 0,
+  digest TEXT NOT NULL DEFAULT '',
+  user_agent TEXT NOT NULL DEFAULT '',
+  upstream_status TEXT NOT NULL DEFAULT '',
   owner TEXT NOT NULL DEFAULT '',
   owned_until BIGINT NOT NULL DEFAULT 0,
   next_look_at BIGINT NOT NULL DEFAULT 0,
@@ -151,6 +156,7 @@ CREATE TABLE claude_proxy.batches (
 );
 CREATE UNIQUE INDEX batches_by_upstream ON claude_proxy.batches (upstream_id);
 CREATE INDEX batches_due ON claude_proxy.batches (next_look_at) WHERE state IN ('creating', 'open');
+CREATE INDEX batches_holding ON claude_proxy.batches (id) WHERE holds <> '[]';
 -- Jobs in a batch of the lane: custom_id upstream is the job's id.
 CREATE TABLE claude_proxy.batch_jobs (
   batch_id TEXT NOT NULL,

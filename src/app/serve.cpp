@@ -11,9 +11,11 @@
 #include "admin/front.hpp"
 #include "app/enforcement.hpp"
 #include "app/job_parts.hpp"
+#include "app/open_database.hpp"
 #include "app/stores.hpp"
 #include "app/webhook_parts.hpp"
 #include "app/worker_parts.hpp"
+#include "gateway/batch_poller.hpp"
 #include "gateway/front.hpp"
 #include "gateway/model_list_cache.hpp"
 #include "http/server.hpp"
@@ -39,8 +41,8 @@ struct reactor_thread {
               .money = rules.money(),
               .jwt = kept.jwt(),
               .tokens = governance::token_verifier(kept.jwt())},
-          parts{settings.gateway, who,     rules.add_lane(), upstream,      hub.add_lane(), hub,
-                models,           answers, counting,         kept.owners(), quota,          &jobs},
+          parts{settings.gateway, who,      rules.add_lane(), upstream,       hub.add_lane(), hub,  models,
+                answers,          counting, kept.owners(),    kept.batches(), quota,          &jobs},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
         reactor.on_failure = [&hub](std::exception_ptr failure) {
@@ -186,7 +188,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     gateway::answer_book answers(settings.gateway.idempotency_ttl, settings.gateway.idempotency_bytes_max);
     gateway::count_tokens_limit counting(settings.gateway.count_tokens_per_minute);
     enforcement rules(settings, hub);
-    stores kept(settings, rules, hub);
+    stores kept(settings, rules, rules.replica(), hub);
     rules.start();
     webhook_parts webhooks(settings, kept.hasher(), hub);
     job_parts jobs(settings, rules.replica(), webhooks.rules(), hub);
@@ -228,6 +230,15 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     const int admin_listener = http::bind_listener(settings.admin_listen.host, settings.admin_listen.port, false);
     const std::uint16_t admin_port = http::bound_port(admin_listener);
     admin_server.listen(admin_listener);
+    net::reactor& first = threads.front()->reactor;
+    gateway::batch_poller batch_looks({.reactor = first,
+                                       .upstream = threads.front()->upstream,
+                                       .book = kept.batches(),
+                                       .owners = kept.owners(),
+                                       .prices = kept.prices(),
+                                       .log = hub,
+                                       .now = clock_ms});
+    first.post([&batch_looks] { batch_looks.start(); });
     add_gauges(hub, load, threads);
     rules.add_metrics(hub);
     work.add_metrics(hub);
@@ -263,6 +274,7 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     webhooks.stop();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
+    kept.close();
     work.stop();
     jobs.finish();  // it posts to the reactors too, and decides what becomes of held money
     hub.scrape();   // the last of the telemetry writer's visits to what is about to go, the ledger's counts included

@@ -37,7 +37,8 @@ void wait_for_look(governance::directory_keeper& keeper) {
 
 }  // namespace
 
-stores::stores(const config::settings& settings, governance::live_parts& live, telemetry::hub& hub)
+stores::stores(const config::settings& settings, governance::live_parts& live, const std::string& replica,
+               telemetry::hub& hub)
     : hub_(hub), jwt_(governance::with_supabase_defaults(settings.jwt)), prices_(prices_of(settings)) {
     if (const auto problems = governance::problems_of(jwt_); !problems.empty())
         throw std::runtime_error(fmt::format("{}", fmt::join(problems, " ")));
@@ -64,6 +65,12 @@ stores::stores(const config::settings& settings, governance::live_parts& live, t
                              {"team", what.team_id},
                              {"cure", "claude-proxy resources claim, when the database is back"}});
                 }});
+    batches_ = std::make_unique<resources::batch_book>(
+        database::open(settings.database.url.reveal(), settings.database), settings.resources, replica, clock_ms,
+        [&hub](const std::string& why) {
+            hub.log(level::error, "batches_waiting",
+                    {{"what", why}, {"effect", "batches are not made or settled until the database is back"}});
+        });
     workers_ = std::make_unique<database::workers>(settings.database, [&hub](const std::exception& problem) {
         hub.log(level::error, "database_work_failed", {{"what", problem.what()}});
     });
@@ -96,6 +103,11 @@ void stores::start(listeners tell) {
 void stores::stop() {
     issuer_.reset();
     keeper_.reset();
+}
+
+void stores::close() {
+    batches_.reset();
+    owners_.reset();
 }
 
 void stores::make_first_admin_key(database::connection& on, telemetry::hub& hub) {

@@ -8,6 +8,7 @@
 #include "config/settings.hpp"
 #include "governance/directory_keeper.hpp"
 #include "governance/jwks_keeper.hpp"
+#include "resources/batch_book.hpp"
 #include "resources/owners.hpp"
 
 namespace app {
@@ -16,7 +17,9 @@ class stores {
 public:
     // Opens the database: SQLite is migrated, PostgreSQL must have been. Without CLAUDE_PROXY_ADMIN_KEY and without any
     // administrator's key, one is made and told in the log, once. Throws std::runtime_error with the cure.
-    stores(const config::settings& settings, governance::live_parts& live, telemetry::hub& hub);
+    // `replica`: that of the ledger's journal, whose leases on budgets this process has.
+    stores(const config::settings& settings, governance::live_parts& live, const std::string& replica,
+           telemetry::hub& hub);
     ~stores();
     stores(const stores&) = delete;
     stores& operator=(const stores&) = delete;
@@ -27,10 +30,12 @@ public:
         std::function<void(std::shared_ptr<const governance::key_set>)> keys;
     };
     void start(listeners tell);
-    void stop();  // nobody is told anything afterwards, and keeper() is gone
+    void stop();   // nobody is told anything afterwards, and keeper() is gone
+    void close();  // the reactors' tasks have ended: writes what they left; owners() and batches() are gone
 
     database::workers& workers() { return *workers_; }
     resources::owners& owners() { return *owners_; }
+    resources::batch_book& batches() { return *batches_; }
     const governance::jwt_options& jwt() const { return jwt_; }
     governance::jwks_keeper* issuer() { return issuer_.get(); }  // null without a JWKS URL, and before `start`
     const governance::key_hasher& hasher() const { return *hasher_; }
@@ -52,6 +57,7 @@ private:
     std::unique_ptr<governance::key_hasher> hasher_;
     std::unique_ptr<governance::directory_keeper> keeper_;
     std::unique_ptr<resources::owners> owners_;
+    std::unique_ptr<resources::batch_book> batches_;
     std::unique_ptr<database::workers> workers_;  // last: its threads use the others
 };
 

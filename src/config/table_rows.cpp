@@ -44,6 +44,10 @@ auto& tokens(settings& all) {
     return in<&settings::jwt, Field>(all);
 }
 template <auto Field>
+auto& upstream_things(settings& all) {
+    return in<&settings::resources, Field>(all);
+}
+template <auto Field>
 auto& journal(settings& all) {
     return in<&settings::ledger, Field>(all);
 }
@@ -137,11 +141,19 @@ constexpr row all_rows[] = {
     {"CLAUDE_PROXY_MESSAGES_BODY_BYTES_MAX", size64{routes<&gateway::options::messages_body_bytes_max>, kib, gib},
      "Body of messages and count_tokens, held whole; more: 413."},
     {"CLAUDE_PROXY_BATCHES_BODY_BYTES_MAX", size64{routes<&gateway::options::batches_body_bytes_max>, kib, 16 * gib},
-     "Body of batches, streamed through; more: 413."},
+     "Body of batches, held whole; more: 413."},
     {"CLAUDE_PROXY_FILES_BODY_BYTES_MAX", size64{routes<&gateway::options::files_body_bytes_max>, kib, 16 * gib},
      "Body of files and skills, streamed through; more: 413."},
     {"CLAUDE_PROXY_OTHER_BODY_BYTES_MAX", size64{routes<&gateway::options::other_body_bytes_max>, kib, 16 * gib},
      "Body of any other /v1 route, streamed through; more: 413."},
+    {"CLAUDE_PROXY_BATCH_LOOK_FIRST", duration{upstream_things<&resources::options::batch_look_first>, 10ms, 24h},
+     "After this a batch is looked at whether it has ended; then again after a quarter of its age, at least this."},
+    {"CLAUDE_PROXY_BATCH_LOOK_MAX", duration{upstream_things<&resources::options::batch_look_max>, 10ms, 24h},
+     "Longest time between two looks at a batch."},
+    {"CLAUDE_PROXY_BATCH_LEASE", duration{upstream_things<&resources::options::batch_lease>, 1s, 1h},
+     "A process that says nothing for so long has lost the batches that it was making or looking at."},
+    {"CLAUDE_PROXY_BATCH_DOUBT", duration{upstream_things<&resources::options::batch_doubt>, 10ms, 24h},
+     "A batch whose making was broken off, and that upstream does not show after this, was never made."},
     {"CLAUDE_PROXY_PING_INTERVAL", duration{routes<&gateway::options::ping_interval>, 10ms, 1h},
      "Silence in a stream after which a ping of our own is sent."},
     {"CLAUDE_PROXY_PREAMBLE_EVENTS_MAX", count32{routes<&gateway::options::preamble_events_max>, 0, 1'000},

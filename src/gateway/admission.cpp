@@ -85,31 +85,6 @@ base::error limit_refusal_of(exchange& x, const governance::refused_begin& refus
     return why;
 }
 
-net::task<base::result<void>> hold(exchange& x, service& s, const pricing::bound& bound,
-                                   governance::budget_claim& claim) {
-    net::signal decided(x.client.reactor());
-    const std::int64_t began = began_at_ms(x);
-    const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
-    const auto wake = decided.notifier();
-    verdict outcome = claim.advance(now(), wake);
-    const std::int64_t deadline = x.client.reactor().now_ms() + s.who.rules.budget_wait.count();
-    while (outcome == verdict::waiting) {
-        x.client.timer().set(deadline);
-        const net::wake why = co_await decided.wait(x.client.timer(), &x.client.stream());
-        if (why == net::wake::hangup || why == net::wake::cancelled) {
-            claim.give_up(now());
-            co_return fail(why == net::wake::hangup ? errc::client_left : errc::shutting_down,
-                           why == net::wake::hangup ? "" : "The gateway is shutting down.");
-        }
-        outcome = claim.advance(now(), wake);
-        if (why == net::wake::timeout) break;
-    }
-    if (outcome == verdict::held) co_return base::result<void>();
-    auto why = refusal_of(x, *claim.refused_by(), bound, outcome, s.who.money.database_reachable());
-    claim.give_up(now());
-    co_return std::unexpected(std::move(why));
-}
-
 using limiters = std::vector<governance::limiter*>;
 
 limiters limits_on(const governance::caller& caller, std::string_view model) {
@@ -152,6 +127,32 @@ base::result<void> outcome_of(exchange& x, const limiters& limits, std::string_v
 }
 
 }  // namespace
+
+net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
+                                           governance::budget_claim& claim) {
+    const std::int64_t began = began_at_ms(x);
+    if (claim.hold_now(began)) co_return base::result<void>();
+    net::signal decided(x.client.reactor());
+    const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
+    const auto wake = decided.notifier();
+    verdict outcome = claim.advance(now(), wake);
+    const std::int64_t deadline = x.client.reactor().now_ms() + s.who.rules.budget_wait.count();
+    while (outcome == verdict::waiting) {
+        x.client.timer().set(deadline);
+        const net::wake why = co_await decided.wait(x.client.timer(), &x.client.stream());
+        if (why == net::wake::hangup || why == net::wake::cancelled) {
+            claim.give_up(now());
+            co_return fail(why == net::wake::hangup ? errc::client_left : errc::shutting_down,
+                           why == net::wake::hangup ? "" : "The gateway is shutting down.");
+        }
+        outcome = claim.advance(now(), wake);
+        if (why == net::wake::timeout) break;
+    }
+    if (outcome == verdict::held) co_return base::result<void>();
+    auto why = refusal_of(x, *claim.refused_by(), bound, outcome, s.who.money.database_reachable());
+    claim.give_up(now());
+    co_return std::unexpected(std::move(why));
+}
 
 pricing::request_facts facts_of(const anthropic::request_view& view, const anthropic::content_features& found,
                                 std::size_t body_bytes, std::int64_t now) {
@@ -225,7 +226,7 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
     if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
-    auto held = co_await hold(x, s, into.bound, into.budgets);
+    auto held = co_await hold_budgets(x, s, into.bound, into.budgets);
     if (!held) into.input_used = 0;  // nothing will be sent: the estimate goes back
     co_return held;
 }
@@ -251,8 +252,7 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
     into.bound = s.who.prices.bound_of(view.model, facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
-    if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
-    co_return co_await hold(x, s, into.bound, into.budgets);
+    co_return co_await hold_budgets(x, s, into.bound, into.budgets);
 }
 
 }  // namespace gateway

@@ -34,9 +34,14 @@ private:
     std::int64_t input_estimate_ = 0;
 };
 
-// Work that this gateway does not account for yet (batches, other /v1 routes that may cost money) is refused to callers
-// under a hard budget: it would spend past it. Nothing: it may pass.
+// Work that this gateway does not account for (other /v1 routes that may cost money) is refused to callers under a hard
+// budget: it would spend past it. Nothing: it may pass.
 std::optional<base::error> unaccounted_refusal(const exchange& x);
+
+// Holds what the claim asks for, and waits where a budget is contended. Errors: budget_exhausted, budget_contended,
+// budget_unavailable, client_left, shutting_down; then nothing is held.
+net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
+                                           governance::budget_claim& claim);
 
 // What its bound depends on. Pure.
 pricing::request_facts facts_of(const anthropic::request_view& view, const anthropic::content_features& found,

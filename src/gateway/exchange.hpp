@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "gateway/tenancy.hpp"
 #include "http/connection.hpp"
 #include "ledger/journal.hpp"
+#include "resources/batch_book.hpp"
 #include "resources/owners.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
@@ -36,6 +38,7 @@ struct service {
     answer_book& answers;
     count_tokens_limit& counting;
     resources::owners& owners;
+    resources::batch_book& batches;
     upstream::quota* quota = nullptr;  // hears of the upstream's limits; null: nobody asks for them
     job_desk* jobs = nullptr;          // set before the first request
 };
@@ -54,6 +57,7 @@ struct exchange {
     std::shared_ptr<const governance::caller> caller{};  // set once the request is authenticated
     std::string limit_headers{};                         // the caller's own rate limits, for the answer
     std::shared_ptr<recorded_answer> recording{};        // others with the same Idempotency-Key may want the answer
+    std::function<void(std::string_view)> watch{};       // sees the answer's body as it comes from upstream
     std::string refused_because{};                       // the sentence of our own error, for the ledger
 
     std::uint64_t elapsed_us() const { return static_cast<std::uint64_t>(net::monotonic_us() - began_us); }

@@ -15,7 +15,7 @@ using std::chrono::milliseconds;
 struct options {
     std::vector<base::secret> api_keys;                   // CLAUDE_PROXY_API_KEYS: static client keys, team `default`
     std::uint64_t messages_body_bytes_max = 32ull << 20;  // messages, count_tokens: held whole; more: 413
-    std::uint64_t batches_body_bytes_max = 256ull << 20;  // streamed through
+    std::uint64_t batches_body_bytes_max = 256ull << 20;  // held whole
     std::uint64_t files_body_bytes_max = 512ull << 20;    // streamed through (500 MB and the multipart envelope)
     std::uint64_t other_body_bytes_max = 32ull << 20;     // any other /v1 route, streamed through
     milliseconds ping_interval{15'000};                   // silence after which we send our own ping

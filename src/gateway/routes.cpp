@@ -8,7 +8,7 @@ namespace gateway {
 net::task<void> messages(exchange&, service&, const http::request_head&);
 net::task<void> count_tokens(exchange&, service&, const http::request_head&);
 // batches.cpp
-net::task<void> batches(exchange&, service&, const http::request_head&);
+net::task<void> make_batch(exchange&, service&, const http::request_head&);
 // models.cpp
 net::task<void> models(exchange&, service&, const http::request_head&);
 // owned.cpp
@@ -39,7 +39,7 @@ namespace {
 constexpr route routes[] = {
     {"POST", "/v1/messages", "messages", true, messages},
     {"POST", "/v1/messages/count_tokens", "count_tokens", true, count_tokens},
-    {"POST", "/v1/messages/batches", "batches", true, batches},
+    {"POST", "/v1/messages/batches", "batches", true, make_batch},
     {"GET", "/v1/messages/batches", "batches", true, list_own},
     {"GET", "/v1/messages/batches/{}", "batches", true, own_resource},
     {"DELETE", "/v1/messages/batches/{}", "batches", true, own_resource},

@@ -53,7 +53,8 @@ std::vector<std::string> ids_of(const std::vector<database::row>& rows) {
 governance::hold_sums holds_of_queued(database::connection& on) {
     governance::hold_sums made;
     for (const auto& row : on.query("SELECT holds, COUNT(*) FROM claude_proxy.jobs"
-                                    " WHERE status = 'queued' AND holds <> '[]' GROUP BY holds")) {
+                                    " WHERE status = 'queued' AND holds <> '[]' GROUP BY holds"
+                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batches WHERE holds <> '[]'")) {
         for (const auto& hold : governance::read_holds(text_of(row[0]))) {
             made[{hold.budget_id, hold.period_start}] += hold.amount * integer_of(row[1]);
         }
@@ -65,6 +66,7 @@ bool are_holds_right(database::connection& on) {
     governance::hold_sums difference;
     const auto rows = on.query(
         "SELECT holds, COUNT(*), '', 0 FROM claude_proxy.jobs WHERE status = 'queued' AND holds <> '[]' GROUP BY holds"
+        " UNION ALL SELECT holds, 1, '', 0 FROM claude_proxy.batches WHERE holds <> '[]'"
         " UNION ALL SELECT '', period_start, budget_id, granted_pico FROM claude_proxy.budget_leases"
         " WHERE replica = $1",
         {std::string(governance::jobs_replica)});

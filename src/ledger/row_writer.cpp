@@ -357,6 +357,17 @@ std::uint64_t row_writer::write(database::connection& on, std::span<const journa
     return inserted;
 }
 
+row_writer::written row_writer::write_within(database::connection& on, std::span<const journal_row> rows) {
+    state_->fill(rows);
+    written made{.rows = state_->insert(on, rows)};
+    state_->fill_sums();
+    if (state_->refusals.rows() > 0) on.insert(state_->refusals);
+    if (state_->usage.rows() > 0) on.insert(state_->usage);
+    if (state_->spend.rows() > 0) on.insert(state_->spend);
+    for (const usage_sum& sum : state_->usage_sums) made.cost = base::add_saturated(made.cost, sum.cost);
+    return made;
+}
+
 std::span<const account_sum> row_writer::sums() const { return state_->all_sums; }
 
 bool row_writer::is_sound(database::connection& on) {

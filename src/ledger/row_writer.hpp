@@ -49,7 +49,13 @@ public:
     // `in_transaction` may be empty. Returns the number of rows that were new.
     std::uint64_t write(database::connection& on, std::span<const journal_row> rows,
                         const sums_in_transaction& in_transaction);
-    // Of the last call, all its rows: the new ones and those that were there. Sorted by account.
+    // The same within a transaction of the caller's: how many rows were new, and what those cost together.
+    struct written {
+        std::uint64_t rows = 0;
+        base::pico_dollars cost = 0;
+    };
+    written write_within(database::connection& in_transaction, std::span<const journal_row> rows);
+    // Of the last call of `write`, all its rows: the new ones and those that were there. Sorted by account.
     std::span<const account_sum> sums() const;
 
     // True when the database takes a row that is beyond doubt (and forgets it): then a row that it refused was to

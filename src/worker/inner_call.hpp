@@ -35,9 +35,9 @@ private:
     lane& lane_;
     net::timer& clock_;
     std::unique_ptr<net::stream> stream_;
-    std::string kept_;            // the head, and bytes behind it, as far as they came
-    std::string_view unread_;     // body bytes behind the head, in kept_
-    http::response_head head_;    // views into kept_
+    std::string kept_;          // the head, and bytes behind it, as far as they came
+    std::string_view unread_;   // body bytes behind the head, in kept_
+    http::response_head head_;  // views into kept_
     http::chunk_decoder chunks_;
     http::body_framing framing_ = http::body_framing::none;
     std::uint64_t body_left_ = 0;

@@ -52,9 +52,10 @@ struct pool::state {
     std::condition_variable changed;
     std::unordered_map<std::string, held> running;
     std::size_t next_lane = 0;
-    std::size_t claiming = 0;  // slots asked for in the claim under way; 0: none is
-    bool wanted = true;        // there may be queued jobs
-    clock::time_point not_before{};
+    std::size_t claiming = 0;        // slots asked for in the claim under way; 0: none is
+    bool wanted = true;              // there may be queued jobs
+    clock::time_point not_before{};  // claims are put off until then
+    clock::time_point look_again = clock::time_point::max();
     struct promise {
         std::string receipt;
         int looks = 0;  // claims that began after it and found nothing more
@@ -63,7 +64,7 @@ struct pool::state {
     std::unordered_map<std::string, promise> considered;  // and before it
     std::unordered_set<std::string> over;                 // jobs that have ended here for good, the latest
     std::deque<std::string> over_in_order;
-    std::size_t calls = 0;                                    // of the store, under way
+    std::size_t calls = 0;  // of the store, under way
     bool beating = false, looking = false;
     bool queue_away = false;
     bool no_more = false;  // claims
@@ -139,6 +140,10 @@ struct pool::state {
         std::unique_lock lock(guard);
         while (!stopping) {
             const auto at = clock::now();
+            if (at >= look_again) {
+                look_again = clock::time_point::max();
+                wanted = true;
+            }
             if (queue_away && at >= next_poll) wanted = true;
             if (at >= next_poll) next_poll = at + its.rules.poll_every;
             if (may_claim(at)) {
@@ -160,11 +165,11 @@ struct pool::state {
                 extend(lock);
                 continue;
             }
-            auto until = std::min({next_beat, next_extension, at + keeper_sleep_max});
+            auto until = std::min({next_beat, next_extension, look_again, at + keeper_sleep_max});
             if (!running.empty()) until = std::min(until, next_look);
             if (queue_away) until = std::min(until, next_poll);
             if (wanted && not_before > at) until = std::min(until, not_before);
-            changed.wait_until(lock, until, [this] { return stopping || may_claim(clock::now()); });
+            changed.wait_until(lock, until);  // whatever has changed may have changed what is due
         }
     }
 
@@ -219,14 +224,13 @@ struct pool::state {
         for (auto each = considered.begin(); each != considered.end();) {
             if (++each->second.looks < looks_max) {
                 ++each;
-                continue;
+            } else {
+                made.push_back(std::move(each->second.receipt));
+                each = considered.erase(each);
             }
-            made.push_back(std::move(each->second.receipt));
-            each = considered.erase(each);
         }
         if (!considered.empty()) {
-            wanted = true;
-            not_before = clock::now() + look_pause;
+            look_again = std::min(look_again, clock::now() + look_pause);
         }
         return made;
     }
