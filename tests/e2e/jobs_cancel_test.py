@@ -57,7 +57,8 @@ def test_a_cancel_stops_the_stream_upstream_within_a_second(simulator, setup):
     took, seen = [], []
     for number in range(JOBS):
         # A minute of events: whatever ends it here, it is not its end.
-        job = submit(cluster.gateways[0], key, "x-sim-output-tokens: 3000\nx-sim-fault: event-interval=50", f"c{number}")
+        controls = "x-sim-output-tokens: 3000\nx-sim-fault: event-interval=50"
+        job = submit(cluster.gateways[0], key, controls, f"c{number}")
         wait_until(lambda: job_of(cluster.gateways[0], key, job)["status"] == "running", 20, "the job to run")
         wait_until(lambda: b"content_block_delta" in stored(cluster.database, job), 20, "its first words")
         before = streams_cut(simulator)
