@@ -6,9 +6,8 @@ import pytest
 
 from support.cluster import Cluster, Database
 from support.gateway import CREDENTIAL, Simulator
-from support.lane import SETTINGS, Lane, batches, body, check_ledger, made_upstream
+from support.lane import SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed, made_upstream
 from support.timing import seconds, wait_until
-from support.truth import control
 
 
 @pytest.fixture
@@ -42,13 +41,13 @@ def test_two_replicas_share_the_lane(cluster, simulator):
     lane = lane_of(cluster)
     jobs = []
     for number in range(120):
-        jobs.append(lane.submit(body(f"x-sim-text: answer {number}"), number=number % 2))
+        jobs.append(lane.submit(body(f"Number {number}?"), number=number % 2))
     lane.wait(jobs, "succeeded", timeout=60, number=1)
     all_settled(cluster)
     assert sum(count for _, count in batches(cluster)) == 120
     assert made_upstream(simulator) == len(batches(cluster))
     for number, job in enumerate(jobs):
-        assert lane.result(job, number % 2).json()["content"][0]["text"] == f"answer {number}"
+        assert lane.result(job, number % 2).json()["content"] == answer_to(simulator, body(f"Number {number}?"))
     assert check_ledger(cluster, simulator) == 120
 
 
@@ -67,18 +66,16 @@ def test_a_batch_goes_over_to_the_other_replica_when_its_own_dies(cluster, simul
 def test_killed_before_the_record_the_other_replica_finds_the_batch(simulator, postgres, pgbouncer):
     """Goal: the maker dies before it hears the answer; the other replica looks for the batch and sends nothing again.
 
-    Method: only the first replica gathers; the simulator waits before it makes the batch.
+    Method: only the first replica gathers; the simulator makes the batch and holds its answer back.
     """
     each = [{}, {"BATCH_AGE_MAX": "1h", "BATCH_COUNT_MIN": 1_000}]
     database = Database.postgres(postgres, pgbouncer)
     with Cluster(simulator.url, database, 2, each=each, **SETTINGS) as cluster:
         lane = lane_of(cluster)
-        control(
-            simulator, "POST", "/sim/faults",
-            {"fault": f"slow-head={round(seconds(1_500))}", "method": "POST", "path": "/v1/messages/batches"},
-        )  # fmt: skip
+        arm(simulator, "stall-after-bytes=0")
         jobs = [lane.submit(number=1) for _ in range(9)]
         wait_until(lambda: [row[0] for row in batches(cluster)] == ["creating"], 20, "a batch that is being made")
+        wait_until(lambda: listed(simulator) == 1, 20, "the batch of which nobody heard")
         cluster.kill(0)
         lane.wait(jobs, "succeeded", timeout=60, number=1)
         cluster.start(0)
@@ -89,10 +86,7 @@ def test_killed_before_the_record_the_other_replica_finds_the_batch(simulator, p
 def test_killed_while_results_come_the_other_replica_hands_out_the_rest(cluster, simulator):
     """Method: the results come slowly, and their reader is killed in the middle; who it is tells the batch's row."""
     lane = lane_of(cluster)
-    control(
-        simulator, "POST", "/sim/faults",
-        {"fault": "stall-after-bytes=20000", "method": "GET", "path": "/v1/messages/batches/*/results", "count": 1},
-    )  # fmt: skip
+    arm(simulator, "stall-after-bytes=20000", "GET", "/v1/messages/batches/*/results")
     jobs = [lane.submit(number=0) for _ in range(60)]
     owner = "SELECT owner FROM claude_proxy.batches WHERE upstream_status = '' AND owner <> '' AND state = 'open'"
     wait_until(lambda: [row[0] for row in batches(cluster)] == ["open"], 20, "an open batch")
