@@ -286,6 +286,8 @@ def test_a_key_that_was_revoked_spends_nothing(stack, simulator):
 
 
 def test_a_job_waits_for_its_budget_and_runs_when_there_is_more(stack, simulator):
+    """Its first attempt has the money that was set aside at submit, whatever became of the budget since; a further one
+    is admitted as any request."""
     front = stack.start("serve")
     admin = Admin(front)
     made = admin.new_key(name="poor", team="poor")
@@ -297,14 +299,16 @@ def test_a_job_waits_for_its_budget_and_runs_when_there_is_more(stack, simulator
     jobs = Jobs(front, made["key"])
     job = jobs.submit(body(max_tokens=2_000, output_tokens=20))
     set_budget("0.001")
+    fault(simulator, "status=500")
     worker = stack.start("worker", BUDGET_WAIT="0s")
     exhausted = ("waiting", "budget_exhausted")
     wait_until(lambda: exhausted in [(each[1], each[2]) for each in stack.history(job)], 20, "a look at the budget")
     assert metric(worker, "job_waits_total", '{for="budget"}') >= 1
-    assert not calls(simulator)
+    assert [outcome for _, outcome, _, _ in stack.history(job)][0] == "failed"
+    assert len(calls(simulator)) == 1
     set_budget("5")
     jobs.succeeded(job)
-    assert stack.attempts_used(job) == 1
+    assert stack.attempts_used(job) == 2
     front.stop()
     check_money(stack, simulator, worker)
 

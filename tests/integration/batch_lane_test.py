@@ -9,7 +9,8 @@ import pytest
 
 from support.cluster import Cluster, Database, metric
 from support.gateway import CREDENTIAL, Simulator
-from support.lane import SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed, made_upstream, upstream_rows
+from support.lane import SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed
+from support.lane import made_upstream, upstream_rows
 from support.timing import seconds, setting, wait_until
 
 
@@ -153,8 +154,8 @@ def test_a_batch_without_jobs_is_cancelled_upstream(tmp_path):
 def test_a_batch_that_was_made_but_not_recorded_is_found_again(cluster, simulator):
     """Goal: killed between the making and the record, nothing is sent twice.
 
-    Method: the simulator makes the batch and holds its answer back; the gateway is killed meanwhile, so that nobody ever
-    hears it. The next process has only its rows.
+    Method: the simulator makes the batch and holds its answer back; the gateway is killed meanwhile, so that nobody
+    ever hears it. The next process has only its rows.
     """
     lane = lane_of(cluster, "100")
     arm(simulator, "stall-after-bytes=0")
