@@ -157,13 +157,22 @@ CREATE TABLE claude_proxy.batches (
 CREATE UNIQUE INDEX batches_by_upstream ON claude_proxy.batches (upstream_id);
 CREATE INDEX batches_due ON claude_proxy.batches (next_look_at) WHERE state IN ('creating', 'open');
 CREATE INDEX batches_holding ON claude_proxy.batches (id) WHERE holds <> '[]';
--- Jobs in a batch of the lane: custom_id upstream is the job's id.
+-- Requests in a batch of the lane, with what their accounts need, whatever becomes of the job: it may be cancelled and
+-- removed. custom_id upstream is the job's id and its attempt. holds: as in jobs, until the result is in the ledger.
 CREATE TABLE claude_proxy.batch_jobs (
   batch_id TEXT NOT NULL,
   job_id TEXT NOT NULL,
   attempt BIGINT NOT NULL,
+  team_id TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  model TEXT NOT NULL,
+  holds TEXT NOT NULL DEFAULT '[]',
+  bound_pico BIGINT NOT NULL,
   PRIMARY KEY (batch_id, job_id)
 );
+CREATE INDEX batch_jobs_holding ON claude_proxy.batch_jobs (batch_id) WHERE holds <> '[]';
 CREATE INDEX batch_jobs_by_job ON claude_proxy.batch_jobs (job_id);
 
 -- only: postgres

@@ -33,14 +33,14 @@ std::string batch_json(const batch& one) {
     };
     return fmt::format(
         R"({{"id":{},"type":"message_batch","processing_status":"{}",)"
-        R"("request_counts":{{"processing":{},"succeeded":{},"errored":{},"canceled":{},"expired":0}},)"
+        R"("request_counts":{{"processing":{},"succeeded":{},"errored":{},"canceled":{},"expired":{}}},)"
         R"("created_at":{},"expires_at":{},"ended_at":{},"cancel_initiated_at":{},)"
         R"("archived_at":null,"results_url":{}}})",
         quote(one.id),
         one.ended       ? "ended"
         : one.canceling ? "canceling"
                         : "in_progress",
-        one.ended ? 0 : one.items.size(), count("succeeded"), count("errored"), count("canceled"),
+        one.ended ? 0 : one.items.size(), count("succeeded"), count("errored"), count("canceled"), count("expired"),
         time_or_null(one.created_at), time_or_null(one.created_at + std::chrono::hours(24)), time_or_null(one.ended_at),
         time_or_null(one.cancelled_at),
         one.ended ? quote(fmt::format("{}/v1/messages/batches/{}/results", one.public_url, one.id)) : "null");
@@ -66,12 +66,27 @@ void bill(state& world, const batch& owner, const batch_item& item, const messag
     world.truth.open(row);
 }
 
+// What a line of the prompt, `x-sim-batch-item: expired` or the type of an error, wants of this item; else empty.
+std::string_view item_wish(std::string_view prompt) {
+    constexpr std::string_view name = "x-sim-batch-item: ";
+    const auto at = prompt.find(name);
+    if (at == prompt.npos) return {};
+    prompt.remove_prefix(at + name.size());
+    return trim(prompt.substr(0, prompt.find('\n')));
+}
+
 // The answer to one item; an item that upstream would refuse becomes an errored result.
 std::string run_item(state& world, const batch& owner, const batch_item& item, std::string& outcome) {
     try {
         const prompt asked = read_prompt(json::parse(item.params), {.use = prompt_use::batch_item,
                                                                     .refuses_sampling = owner.version == "2026-10-21",
                                                                     .refuses_extra_fields = world.chosen.strict_body});
+        if (const auto wished = item_wish(asked.last_user_text); wished == "expired") {
+            outcome = wished;
+            return R"({"type":"expired"})";
+        } else if (!wished.empty()) {
+            throw api_error{.status = 500, .type = std::string(wished), .message = "As it was wished."};
+        }
         message_facts facts{.id = unique_id("msg_"),
                             .model = asked.model,
                             .service_tier = "batch",

@@ -15,7 +15,7 @@ struct batch_item {
     std::string custom_id;
     std::string params;   // the Messages body as JSON
     std::string result;   // one line of the results once the batch has ended
-    std::string outcome;  // succeeded, errored, canceled
+    std::string outcome;  // succeeded, errored, canceled, expired
 };
 
 struct batch {

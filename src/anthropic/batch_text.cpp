@@ -19,7 +19,7 @@ constexpr std::string_view blanks = " \t\r\n";
 constexpr std::string_view body_members[] = {"requests"};
 constexpr std::string_view item_members[] = {"custom_id", "params"};
 constexpr std::string_view line_members[] = {"custom_id", "result"};
-constexpr std::string_view result_members[] = {"type", "message"};
+constexpr std::string_view result_members[] = {"type", "message", "error"};
 
 // The bytes are all here, so that spans suffice and no text is kept.
 member_scanner scan(std::string_view text, std::span<const std::string_view> wanted) {
@@ -118,10 +118,15 @@ std::optional<batch_result> read_batch_result(std::string_view line) {
     const auto inner = scan(result, result_members);
     const auto type = decode_string(value_of(result, inner.find("type")));
     if (!custom_id || !type || inner.failed() || !inner.complete()) return std::nullopt;
-    batch_result read{.custom_id = std::move(*custom_id), .succeeded = *type == "succeeded", .seen = {}};
+    batch_result read{.custom_id = std::move(*custom_id),
+                      .succeeded = *type == "succeeded",
+                      .seen = {},
+                      .kind = std::move(*type),
+                      .body = {}};
+    read.body = value_of(result, inner.find(read.succeeded ? "message" : "error"));
     if (!read.succeeded) return read;
     json_meter meter;
-    meter.feed(value_of(result, inner.find("message")));
+    meter.feed(read.body);
     meter.finish();
     read.seen = meter.result();
     return read;

@@ -49,6 +49,8 @@ struct batch_result {
     std::string custom_id;
     bool succeeded = false;  // else it is errored, canceled or expired, and not billed
     metered seen;            // of a succeeded one
+    std::string kind;        // succeeded, errored, canceled, expired
+    std::string_view body;   // in the line, byte for byte: the message, or the error's envelope; else empty
 };
 // Nothing when the line is no result.
 std::optional<batch_result> read_batch_result(std::string_view line);

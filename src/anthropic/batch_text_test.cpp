@@ -77,6 +77,7 @@ TEST(batch_text, the_usage_of_a_succeeded_result_is_metered) {
         R"("stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":5,"service_tier":"batch"}}}})");
     ASSERT_TRUE(read);
     EXPECT_TRUE(read->succeeded);
+    EXPECT_EQ(read->body.substr(0, 13), R"({"id":"msg_1")");
     EXPECT_EQ(read->seen.state, answer_state::complete);
     EXPECT_EQ(read->seen.model, "m");
     EXPECT_EQ(read->seen.counts.tokens.input_tokens, 10U);
@@ -88,6 +89,8 @@ TEST(batch_text, other_results_are_told_apart_and_broken_lines_are_none) {
         R"({"custom_id":"a","result":{"type":"errored","error":{"type":"error","error":{"type":"x"}}}})");
     ASSERT_TRUE(errored);
     EXPECT_FALSE(errored->succeeded);
+    EXPECT_EQ(errored->kind, "errored");
+    EXPECT_EQ(errored->body, R"({"type":"error","error":{"type":"x"}})");
     for (const char* line : {"", "{}", R"({"custom_id":"a"})", R"({"custom_id":"a","result":{"type":"succeeded")",
                              R"({"result":{"type":"expired"}})", "null"}) {
         EXPECT_FALSE(read_batch_result(line)) << line;

@@ -29,8 +29,9 @@ public:
     void finish();
 
     ledger::lane& add_lane() { return journal_.add_lane(); }
-    const std::string& replica() const { return journal_.replica(); }
+    const governance::budget_registry& budgets() const { return budgets_; }
     const governance::budget_keeper& money() const { return *keeper_; }
+    const std::string& replica() const { return journal_.replica(); }  // this process
 
     std::shared_ptr<governance::limiter> limiter_for(const governance::limit& what) override;
     std::shared_ptr<governance::budget_book> book_for(const governance::budget& what) override;

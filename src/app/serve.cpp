@@ -192,7 +192,8 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     rules.start();
     webhook_parts webhooks(settings, kept.hasher(), hub);
     job_parts jobs(settings, rules.replica(), webhooks.rules(), hub);
-    worker_parts work(settings, jobs, as.works, hub);
+    jobs.store().hold_claims_on(rules.budgets());
+    worker_parts work(settings, jobs, rules.replica(), as.works, hub);
     http::server_load load;
     http::server_load admin_load;
 
@@ -274,10 +275,10 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     webhooks.stop();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
-    kept.close();
     work.stop();
     jobs.finish();  // it posts to the reactors too, and decides what becomes of held money
-    hub.scrape();   // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
+    kept.close();
+    hub.scrape();  // the last of the telemetry writer's visits to what is about to go, the ledger's counts included
     rules.finish();
     hub.log(level::info, "stopped");
     return 0;

@@ -24,8 +24,13 @@ http::server_options inside(http::server_options outside) {
 
 }  // namespace
 
-worker_parts::worker_parts(const config::settings& settings, job_parts& jobs, bool works, telemetry::hub& hub)
-    : settings_(settings), store_(jobs.store()), hub_(hub), inside_(inside(settings.server)) {
+worker_parts::worker_parts(const config::settings& settings, job_parts& jobs, std::string replica, bool works,
+                           telemetry::hub& hub)
+    : settings_(settings),
+      replica_(std::move(replica)),
+      store_(jobs.store()),
+      hub_(hub),
+      inside_(inside(settings.server)) {
     queue_ = queue::open(settings.queue);
     const bool heard = works || settings.queue.url != embedded;
     announcer_ = std::make_unique<worker::announcer>(
@@ -78,6 +83,16 @@ void worker_parts::start(std::span<const seat> seats, http::server_load& load) {
         lanes.push_back(&lanes_.back());
     }
     pool_->start(std::move(lanes));
+    batches_ = std::make_unique<worker::batch_lane>(worker::batch_lane::parts{.reactor = seats.front().reactor,
+                                                                              .gateway = seats.front().parts,
+                                                                              .store = store_,
+                                                                              .rules = settings_.jobs,
+                                                                              .looks = settings_.resources,
+                                                                              .database = settings_.database,
+                                                                              .replica = replica_,
+                                                                              .now = clock_ms});
+    seats.front().reactor.post([this] { batches_->start(); });
+    add_lane_metrics(hub_);
     hub_.log(level::info, "working",
              {{"concurrency", fmt::to_string(settings_.jobs.concurrency)},
               {"queue", settings_.queue.url == embedded ? std::string(embedded) : "sqs"}});
@@ -85,6 +100,7 @@ void worker_parts::start(std::span<const seat> seats, http::server_load& load) {
 
 void worker_parts::stop_claiming() {
     if (pool_) pool_->stop_claiming();
+    if (batches_) batches_->stop_gathering();
 }
 
 void worker_parts::hand_back() {
@@ -95,6 +111,7 @@ bool worker_parts::busy() const { return pool_ && (pool_->running() > 0 || share
 
 void worker_parts::stop() {
     if (pool_) pool_->stop();
+    if (batches_) batches_->stop();
     announcer_->stop();
 }
 
@@ -147,6 +164,28 @@ void worker_parts::add_metrics(telemetry::hub& hub) {
                     [this] { return static_cast<double>(quota_.rate_limited()); }, {"status", "429"});
     hub.add_counter("upstream_refusals_total", "", [this] { return static_cast<double>(quota_.overloaded()); },
                     {"status", "529"});
+}
+
+void worker_parts::add_lane_metrics(telemetry::hub& hub) {
+    const auto& counts = batches_->counts();
+    const auto add = [&hub](std::string_view name, std::string_view help, const std::atomic<std::uint64_t>& count,
+                            std::string_view label, std::string_view value) {
+        hub.add_counter(std::string(name), std::string(help), [&count] { return static_cast<double>(count.load()); },
+                        {std::string(label), std::string(value)});
+    };
+    add("job_batches_total", "Batches of the batch lane, by what became of them here.", counts.made, "outcome", "made");
+    add("job_batches_total", "", counts.doubtful, "outcome", "doubtful");
+    add("job_batches_total", "", counts.refused, "outcome", "refused");
+    add("job_batches_total", "", counts.found_again, "outcome", "found_again");
+    add("job_batches_total", "", counts.never_made, "outcome", "never_made");
+    add("job_batches_total", "", counts.settled, "outcome", "settled");
+    add("job_batches_total", "", counts.gone, "outcome", "gone");
+    constexpr std::string_view help =
+        "Requests in batches, by their result; dropped: nobody waited for it, or it came a second time.";
+    add("job_batch_requests_total", help, counts.succeeded, "result", "succeeded");
+    add("job_batch_requests_total", "", counts.errored, "result", "errored");
+    add("job_batch_requests_total", "", counts.undone, "result", "undone");
+    add("job_batch_requests_total", "", counts.dropped, "result", "dropped");
 }
 
 }  // namespace app

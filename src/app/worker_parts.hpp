@@ -12,6 +12,7 @@
 #include "gateway/exchange.hpp"
 #include "jobs/store.hpp"
 #include "worker/announcer.hpp"
+#include "worker/batch_lane.hpp"
 #include "worker/pool.hpp"
 
 namespace app {
@@ -19,7 +20,9 @@ namespace app {
 class worker_parts {
 public:
     // Before `jobs` are started: listens to their changes. Throws queue::failure for a QUEUE_URL that means nothing.
-    worker_parts(const config::settings& settings, job_parts& jobs, bool works, telemetry::hub& hub);
+    // `replica`: of the ledger's journal.
+    worker_parts(const config::settings& settings, job_parts& jobs, std::string replica, bool works,
+                 telemetry::hub& hub);
     ~worker_parts();
     worker_parts(const worker_parts&) = delete;
     worker_parts& operator=(const worker_parts&) = delete;
@@ -43,7 +46,10 @@ public:
 private:
     void on_change(jobs::change::what kind, const std::string& job_id, job_parts::origin where);
 
+    void add_lane_metrics(telemetry::hub& hub);
+
     const config::settings& settings_;
+    const std::string replica_;
     jobs::store& store_;
     telemetry::hub& hub_;
     http::server_options inside_;  // of connections inside of the process
@@ -53,6 +59,7 @@ private:
     std::unique_ptr<worker::announcer> announcer_;
     std::deque<worker::lane> lanes_;
     std::unique_ptr<worker::pool> pool_;
+    std::unique_ptr<worker::batch_lane> batches_;
 };
 
 }  // namespace app

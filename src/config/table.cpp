@@ -93,8 +93,8 @@ struct reader {
         return {};
     }
     outcome operator()(const yes_no& field) const {
-        if (text != "yes" && text != "no") return refuse("must be yes or no");
-        field.at(into) = text == "yes";
+        if (text != field.yes && text != field.no) return refuse(fmt::format("must be {} or {}", field.yes, field.no));
+        field.at(into) = text == field.yes;
         return {};
     }
     outcome operator()(const listener& field) const {
@@ -178,7 +178,7 @@ struct shower {
         for (const milliseconds each : field.at(from)) all += (all.empty() ? "" : ",") + duration_text(each);
         return all;
     }
-    std::string operator()(const yes_no& field) const { return field.at(from) ? "yes" : "no"; }
+    std::string operator()(const yes_no& field) const { return std::string(field.at(from) ? field.yes : field.no); }
     std::string operator()(const listener& field) const { return address_text(field.at(from)); }
     std::string operator()(const url& field) const { return field.at(from); }
     std::string operator()(const readable_file& field) const { return field.at(from); }

@@ -41,6 +41,7 @@ struct durations {  // between commas
 };
 struct yes_no {
     bool& (*at)(settings&);
+    std::string_view yes = "yes", no = "no";
 };
 struct url {
     std::string& (*at)(settings&);

@@ -5,7 +5,7 @@
 // Thread rule: the reactor's thread, from `start` on; the tasks end with the reactor (abandon_tasks), before this.
 #pragma once
 
-#include "gateway/fetch.hpp"
+#include "gateway/batch_calls.hpp"
 #include "pricing/pricing.hpp"
 #include "resources/batch_book.hpp"
 #include "resources/owners.hpp"
@@ -25,36 +25,23 @@ struct batch_poller_parts {
 
 class batch_poller {
 public:
-    explicit batch_poller(const batch_poller_parts& with) : with_(with) {}
+    explicit batch_poller(const batch_poller_parts& with) : with_(with), calls_(with.reactor, with.upstream) {}
     batch_poller(const batch_poller&) = delete;
     batch_poller& operator=(const batch_poller&) = delete;
 
     void start();
 
 private:
-    // What one look at upstream has told; nothing: it could not be asked.
-    struct sight {
-        bool there = false;
-        std::string status;
-        std::string head;  // of calls with the credential that sees it, without the request line
-    };
-
     net::task<void> run();
     net::task<void> look_at(resources::batch_entry one);
-    net::task<base::result<sight>> see(net::timer& clock, const std::string& upstream_id);
-    net::task<bool> settle(net::timer& clock, const resources::batch_entry& one, const sight& seen);
+    net::task<bool> settle(net::timer& clock, const resources::batch_entry& one, const batch_calls::sight& seen);
     net::task<bool> write(net::timer& clock, const resources::batch_entry& one,
                           std::shared_ptr<const ledger::row_buffer> rows);
     net::task<bool> give_up(net::timer& clock, const resources::batch_entry& one);
-    // The batch upstream that a row in `creating` stands for; an empty id: there is none. Nothing: not known yet.
-    net::task<std::optional<std::string>> search(net::timer& clock, const resources::batch_entry& one);
-    net::task<std::optional<std::string>> digest_of_results(net::timer& clock, const std::string& upstream_id,
-                                                            const std::string& head);
-    std::string call_head() const;
-    std::size_t credentials() const;
     void warn(const resources::batch_entry& about, std::string_view event, std::string what);
 
     const batch_poller_parts with_;
+    const batch_calls calls_;
     std::uint32_t looking_ = 0;
 };
 

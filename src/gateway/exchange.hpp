@@ -21,6 +21,10 @@
 #include "upstream/client.hpp"
 #include "upstream/quota.hpp"
 
+namespace governance {
+class arrived_money;  // job_holds.hpp
+}
+
 namespace gateway {
 
 class model_list_cache;
@@ -52,10 +56,12 @@ struct exchange {
     std::string path{};         // normalised: one /v1 prefix, percent-decoded; what routes match
     bool head_method = false;   // HEAD: answers have no body
     bool http_1_0 = false;      // no chunked coding downstream
+    bool counted = false;       // of a job: its submit was the request that a minute's limit counts
     bool answered = false;      // a final status was written, whole or in part
     http::body_reservation reservation{};
     std::shared_ptr<const governance::caller> caller{};  // set once the request is authenticated
     std::string limit_headers{};                         // the caller's own rate limits, for the answer
+    std::shared_ptr<governance::arrived_money> money{};  // of a job's request: came with its claim, for its admission
     std::shared_ptr<recorded_answer> recording{};        // others with the same Idempotency-Key may want the answer
     std::function<void(std::string_view)> watch{};       // sees the answer's body as it comes from upstream
     std::string refused_because{};                       // the sentence of our own error, for the ledger

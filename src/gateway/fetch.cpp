@@ -9,9 +9,10 @@ using base::errc;
 using upstream::call;
 
 net::task<base::result<fetched>> ask(call& under_way, const upstream::options& waits, upstream::reuse pooled,
-                                     std::string_view head, std::uint64_t bytes_max, const body_taker& take) {
+                                     std::string_view head, std::string_view body, std::uint64_t bytes_max,
+                                     const body_taker& take) {
     if (auto ok = co_await under_way.connect(pooled, waits.connect_timeout); !ok) co_return std::unexpected(ok.error());
-    if (auto ok = co_await under_way.send(head, "\r\n"); !ok) co_return std::unexpected(ok.error());
+    if (auto ok = co_await under_way.send(head, body); !ok) co_return std::unexpected(ok.error());
     const auto answered = co_await under_way.read_head(false, waits.head_timeout);
     if (!answered) co_return std::unexpected(answered.error());
     fetched got{.status = (*answered)->status,
@@ -56,10 +57,17 @@ net::task<base::result<fetched>> fetch(upstream::client& from, net::timer& clock
                                        std::string_view head, std::uint64_t bytes_max, const body_taker& take) {
     for (const auto pooled : {upstream::reuse::allowed, upstream::reuse::never}) {
         call under_way(from, clock, downstream);
-        auto got = co_await ask(under_way, from.settings(), pooled, head, bytes_max, take);
+        auto got = co_await ask(under_way, from.settings(), pooled, head, "\r\n", bytes_max, take);
         if (got || !under_way.stale()) co_return got;
     }
     co_return base::fail(errc::upstream_cut);
+}
+
+net::task<base::result<fetched>> post(upstream::client& to, net::timer& clock, std::string_view head,
+                                      std::string_view body, std::uint64_t bytes_max) {
+    call under_way(to, clock, nullptr);
+    const std::string whole = fmt::format("{}content-length: {}\r\n\r\n", head, body.size());
+    co_return co_await ask(under_way, to.settings(), upstream::reuse::never, whole, body, bytes_max, {});
 }
 
 }  // namespace gateway

@@ -25,4 +25,8 @@ using body_taker = std::function<net::task<bool>(std::string_view piece)>;
 net::task<base::result<fetched>> fetch(upstream::client& from, net::timer& clock, net::stream* downstream,
                                        std::string_view head, std::uint64_t bytes_max, const body_taker& take = {});
 
+// Sends a body, once: on a connection of its own, and never again. `head` as above.
+net::task<base::result<fetched>> post(upstream::client& to, net::timer& clock, std::string_view head,
+                                      std::string_view body, std::uint64_t bytes_max);
+
 }  // namespace gateway

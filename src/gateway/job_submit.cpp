@@ -159,7 +159,9 @@ net::task<base::result<void>> submit(exchange& x, service& s, jobs::submission j
         if (auto own = co_await may_reference(x, s, job.request); !own) co_return own;
     }
     job_admission admitted;
-    auto may = co_await admit_job(x, s, *view, features, job.request.size(), job.where == jobs::lane::batch, admitted);
+    // It will run as a stream: what is held now covers that request, too.
+    const std::size_t bytes = job.request.size() + anthropic::streaming_bytes_more;
+    auto may = co_await admit_job(x, s, *view, features, bytes, job.where == jobs::lane::batch, admitted);
     if (!may) co_return may;
 
     const std::int64_t at_us = clock_us();

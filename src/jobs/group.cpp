@@ -48,6 +48,10 @@ void operation::tell(bool committed) {
                    [&](change_operation& one) { one.done(how(one.answer)); },
                    [&](announced_operation& one) { one.done(how(outcome::done)); },
                    [&](claim_operation& one) {
+                       one.tried.clear();
+                       for (const auto& job : one.answer) {
+                           if (committed && job.money) job.money->committed();
+                       }
                        one.done(how(outcome::done), committed ? std::move(one.answer) : std::vector<claimed>());
                    },
                    [&](sweep_operation& one) { one.done(how(outcome::done), std::move(one.answer)); },
@@ -238,6 +242,7 @@ void group::finish(finish_operation& one, bool again) {
     const auto also =
         rules::finish(job->row.moving, how.attempt, how.how, how.run_after, now_, rules_.retention.count() * 1'000);
     one.answer = also.how;
+    if (how.where && job->row.moving.state == status::queued) job->row.moving.where = *how.where;
     if (!how.usage.empty()) job->row.usage = how.usage;
     if (!how.error.empty() || how.how == ending::way::succeeded) job->row.error = how.error;
     if (how.how == ending::way::succeeded) results_.emplace_back(how.id, &how.result);

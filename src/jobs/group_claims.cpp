@@ -54,7 +54,8 @@ governance::hold_sums holds_of_queued(database::connection& on) {
     governance::hold_sums made;
     for (const auto& row : on.query("SELECT holds, COUNT(*) FROM claude_proxy.jobs"
                                     " WHERE status = 'queued' AND holds <> '[]' GROUP BY holds"
-                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batches WHERE holds <> '[]'")) {
+                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batches WHERE holds <> '[]'"
+                                    " UNION ALL SELECT holds, 1 FROM claude_proxy.batch_jobs WHERE holds <> '[]'")) {
         for (const auto& hold : governance::read_holds(text_of(row[0]))) {
             made[{hold.budget_id, hold.period_start}] += hold.amount * integer_of(row[1]);
         }
@@ -67,6 +68,7 @@ bool are_holds_right(database::connection& on) {
     const auto rows = on.query(
         "SELECT holds, COUNT(*), '', 0 FROM claude_proxy.jobs WHERE status = 'queued' AND holds <> '[]' GROUP BY holds"
         " UNION ALL SELECT holds, 1, '', 0 FROM claude_proxy.batches WHERE holds <> '[]'"
+        " UNION ALL SELECT holds, 1, '', 0 FROM claude_proxy.batch_jobs WHERE holds <> '[]'"
         " UNION ALL SELECT '', period_start, budget_id, granted_pico FROM claude_proxy.budget_leases"
         " WHERE replica = $1",
         {std::string(governance::jobs_replica)});
@@ -129,49 +131,74 @@ std::vector<std::string> group::choose(std::size_t count, lane where) {
     }
 }
 
+// Of these the first ones, as far as their requests have room.
+std::vector<std::string> group::within(std::vector<std::string> chosen, std::uint64_t bytes_max) {
+    std::unordered_map<std::string, std::uint64_t> sizes;
+    in_chunks(chosen, [&](const std::string& places, const std::vector<database::value>& parameters) {
+        for (const auto& row : on_.query(fmt::format("SELECT job_id, {} FROM claude_proxy.job_requests"
+                                                     " WHERE job_id IN ({})",
+                                                     bytes_of(on_, "request"), places),
+                                         parameters)) {
+            sizes[text_of(row[0])] = static_cast<std::uint64_t>(integer_of(row[1]));
+        }
+    });
+    std::uint64_t bytes = 0;
+    const auto full = std::ranges::find_if(chosen, [&](const std::string& id) {
+        const bool is_first = bytes == 0;
+        bytes += sizes[id];
+        return bytes > bytes_max && !is_first;
+    });
+    chosen.erase(full, chosen.end());
+    return chosen;
+}
+
 void group::claim(claim_operation& one) {
     one.answer.clear();
     // One claim at a time over all replicas: then it sees what the one before it has taken, and shares fairly.
     database::lock(on_, std::string("jobs.claim.").append(name_of(one.where)));
-    std::vector<store::running_job> taken;
     if (!one.tried.empty()) {
         std::vector<std::string> ids;
-        for (const auto& job : one.tried) ids.push_back(job.id);
+        for (const auto& each : one.tried) ids.push_back(each.job.id);
         load(std::move(ids));
-        for (const auto& job : one.tried) {
-            working* const found = find(job.id);
-            if (found == nullptr || found->row.moving.worker != replica_) continue;
-            const auto also = rules::heartbeat(found->row.moving, job.attempt, now_, rules_.lease.count());
+        std::erase_if(one.tried, [&](const claim_operation::try_of& each) {
+            working* const found = find(each.job.id);
+            if (found == nullptr || found->row.moving.worker != replica_) return true;
+            const auto also = rules::heartbeat(found->row.moving, each.job.attempt, now_, rules_.lease.count());
             apply(*found, also);
-            if (also.moved) taken.push_back(job);
-        }
+            return !also.moved;
+        });
     }
-    if (taken.empty()) {
+    if (one.tried.empty()) {
         promote();
-        const auto chosen = choose(one.count, one.where);
+        auto chosen = choose(one.count, one.where);
+        if (one.bytes_max > 0) chosen = within(std::move(chosen), one.bytes_max);
         load(chosen, locked_by_others::skip);
-        one.tried.clear();
         for (const auto& id : chosen) {
             working* const job = find(id);
             if (job == nullptr) continue;
-            auto also = rules::claim(job->row.moving, replica_, now_, rules_.lease.count());
+            const auto also = rules::claim(job->row.moving, replica_, now_, rules_.lease.count());
             if (!also.moved) continue;
             job->moved = true;
-            money_.hand_over(job->row.holds);
-            job->row.holds.clear();
             const auto attempt = job->row.moving.attempt;
+            one.tried.push_back({{id, attempt}, nullptr});
+            if (!job->row.holds.empty()) {
+                if (budgets_ != nullptr) {
+                    one.tried.back().money =
+                        std::make_shared<governance::arrived_money>(*budgets_, job->row.holds, now_);
+                }
+                money_.hand_over(job->row.holds);
+                job->row.holds.clear();
+            }
             history_.push_back({.id = id, .worker = replica_, .attempt = attempt, .started_at = now_});
             changes.push_back({.id = id, .kind = change::what::state, .state = status::running});
-            taken.push_back({id, attempt});
         }
-        one.tried = taken;
     }
-    deliver(one, taken);
+    deliver(one);
 }
 
-void group::deliver(claim_operation& to, std::span<const store::running_job> which) {
+void group::deliver(claim_operation& to) {
     std::vector<std::string> ids;
-    for (const auto& job : which) ids.push_back(job.id);
+    for (const auto& each : to.tried) ids.push_back(each.job.id);
     std::unordered_map<std::string, std::pair<std::string, std::string>> bodies;
     in_chunks(ids, [&](const std::string& places, const std::vector<database::value>& parameters) {
         for (auto& row : on_.query(
@@ -180,10 +207,10 @@ void group::deliver(claim_operation& to, std::span<const store::running_job> whi
             bodies[text_of(row[0])] = {std::move(std::get<std::string>(row[1])), text_of(row[2])};
         }
     });
-    for (const auto& id : ids) {
-        const job_row& row = find(id)->row;
-        auto& body = bodies[id];
-        to.answer.push_back({summary_of(row), std::move(body.first), std::move(body.second), row.events});
+    for (const auto& each : to.tried) {
+        const job_row& row = find(each.job.id)->row;
+        auto& body = bodies[each.job.id];
+        to.answer.push_back({summary_of(row), std::move(body.first), std::move(body.second), row.events, each.money});
     }
 }
 

@@ -104,7 +104,7 @@ void group::write() {
 
 void group::remove(std::span<const std::string> ids) {
     for (const std::string table :
-         {"job_events", "job_requests", "job_results", "job_attempts", "webhook_deliveries", "batch_jobs", "jobs"}) {
+         {"job_events", "job_requests", "job_results", "job_attempts", "webhook_deliveries", "jobs"}) {
         in_chunks(ids, [&](const std::string& places, const std::vector<database::value>& parameters) {
             on_.execute("DELETE FROM claude_proxy." + table + " WHERE " + (table == "jobs" ? "id" : "job_id") +
                             " IN (" + places + ")",

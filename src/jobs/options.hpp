@@ -34,6 +34,13 @@ struct options {
     milliseconds count_every{5'000};         // how old the count behind open_per_team_max may be
     milliseconds holds_check_every{60'000};  // how often the money of queued jobs is added up and compared
 
+    // The batch lane: jobs that may wait for half the price go upstream together (worker/batch_lane.hpp).
+    std::uint32_t batch_count_min = 100;          // as soon as so many wait, ...
+    milliseconds batch_age_max{30'000};           // ... or one of them for so long, they become a batch
+    std::uint32_t batch_count_max = 10'000;       // jobs in one batch
+    std::uint64_t batch_bytes_max = 64ull << 20;  // and of their requests; so many waiting are a batch too
+    bool batch_expired_fails = false;             // what a batch left undone fails; else it goes on in realtime
+
     // Followers of logs on one replica (tail.hpp).
     std::uint32_t followers_max = 100'000;            // open event streams and waits; more are refused
     std::uint64_t tail_job_bytes_max = 256ull << 10;  // newest pieces kept of one followed job

@@ -52,7 +52,7 @@ constexpr std::array updated_columns = {
     column{"delete_at", integer},
 };
 constexpr std::string_view update =
-    "ON CONFLICT (id) DO UPDATE SET status = excluded.status, updated_at = excluded.updated_at,"
+    "ON CONFLICT (id) DO UPDATE SET status = excluded.status, lane = excluded.lane, updated_at = excluded.updated_at,"
     " expires_at = excluded.expires_at, attempt = excluded.attempt, attempts_used = excluded.attempts_used,"
     " cancel_asked = excluded.cancel_asked, worker = excluded.worker, lease_until = excluded.lease_until,"
     " run_after = excluded.run_after, announced_at = excluded.announced_at, holds = excluded.holds,"
@@ -154,6 +154,13 @@ summary summary_of(const job_row& row) {
             .run_after = moving.run_after,
             .expires_at = moving.expires_at,
             .delete_at = moving.delete_at};
+}
+
+std::string bytes_of(const database::connection& on, std::string_view column) {
+    // PostgreSQL knows it without reading the text.
+    const bool is_postgres = on.kind() == database::engine::postgres;
+    return std::string(is_postgres ? "OCTET_LENGTH(" : "LENGTH(CAST(").append(column) +
+           (is_postgres ? ")" : " AS BLOB))");
 }
 
 std::vector<job_row> lock_rows(database::connection& on, std::vector<std::string> ids, locked_by_others then) {

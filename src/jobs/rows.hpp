@@ -39,6 +39,9 @@ job_row row_of(const database::row& row);
 template <class With>
 void in_chunks(std::span<const std::string> ids, const With& with, std::size_t from = 1);
 
+// The SQL for how many bytes a text has.
+std::string bytes_of(const database::connection& on, std::string_view column);
+
 // The rows of these ids, locked until the end of the transaction, in the order of their ids. `wait`: for whoever has
 // locked one; else it is left out.
 enum class locked_by_others : std::uint8_t { wait, skip };

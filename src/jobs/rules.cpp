@@ -70,6 +70,16 @@ effect heartbeat(record& of, std::uint32_t attempt, time_ms now, time_ms lease) 
     return {.moved = true};
 }
 
+bool is_in_batch(const record& of) { return of.state == status::running && of.lease_until == in_batch; }
+
+effect enter_batch(record& of, std::uint32_t attempt, time_ms now) {
+    if (!is_held(of, attempt)) return refused(outcome::fenced);
+    if (of.cancel_asked) return refused(outcome::conflict);
+    of.lease_until = in_batch;
+    of.updated_at = now;
+    return {.moved = true};
+}
+
 effect finish(record& of, std::uint32_t attempt, ending::way how, time_ms run_after, time_ms now, time_ms retention) {
     if (!is_held(of, attempt)) return refused(outcome::fenced);
     effect also{.moved = true, .history = history_name(how)};
@@ -106,8 +116,9 @@ effect finish(record& of, std::uint32_t attempt, ending::way how, time_ms run_af
 effect cancel(record& of, time_ms now, time_ms retention) {
     if (is_final(of.state)) return refused(outcome::conflict);
     effect also;
-    if (of.state == status::queued) {
+    if (of.state == status::queued || is_in_batch(of)) {
         also.moved = true;
+        if (of.state == status::running) also.history = history_name(ending::way::cancelled);
         of.updated_at = now;
         end(of, status::cancelled, now, retention, also);
     } else if (!of.cancel_asked) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,6 +38,11 @@ struct record {
     bool operator==(const record&) const = default;
 };
 
+// A job of the batch lane that is in a batch upstream has no worker that could be lost: it is running until its batch
+// says otherwise, and the batch's row is what one process after another looks after (worker/batch_lane.hpp).
+inline constexpr time_ms in_batch = std::numeric_limits<time_ms>::max() / 2;  // its lease_until
+bool is_in_batch(const record& of);
+
 struct effect {
     outcome how = outcome::done;
     bool moved = false;          // the record was changed
@@ -51,6 +57,9 @@ bool is_held(const record& of, std::uint32_t attempt);
 effect claim(record& of, std::string_view worker, time_ms now, time_ms lease);
 effect heartbeat(record& of, std::uint32_t attempt, time_ms now, time_ms lease);
 effect finish(record& of, std::uint32_t attempt, ending::way how, time_ms run_after, time_ms now, time_ms retention);
+// From a worker's hands into a batch.
+effect enter_batch(record& of, std::uint32_t attempt, time_ms now);
+// In a batch it ends at once: nobody can take one request out of a batch, and what comes of it is dropped.
 effect cancel(record& of, time_ms now, time_ms retention);
 effect redrive(record& of, time_ms now);
 // What time alone does: a lease that was lost, a job that nobody has started by its end.

@@ -104,6 +104,38 @@ TEST(job_rules, a_lost_lease_counts_as_an_attempt) {
     EXPECT_EQ(job.state, status::dead);
 }
 
+TEST(job_rules, a_job_in_a_batch_has_no_lease_to_lose_and_ends_by_the_hand_of_its_batch) {
+    auto job = running();
+    EXPECT_EQ(enter_batch(job, 2, 20).how, outcome::fenced);
+    EXPECT_TRUE(enter_batch(job, 1, 20).moved);
+    EXPECT_TRUE(is_in_batch(job));
+    const auto inside = job;
+    EXPECT_FALSE(sweep(job, 999'999, 5).moved);
+    heartbeat(job, 1, 30, 100);
+    EXPECT_EQ(job, inside) << "a late heartbeat does not bring the lease back";
+    EXPECT_TRUE(finish(job, 1, ending::way::succeeded, 0, 40, 5).ended);
+    EXPECT_FALSE(is_in_batch(job));
+}
+
+TEST(job_rules, a_cancelled_job_in_a_batch_ends_at_once_and_what_comes_of_it_is_refused) {
+    auto job = running();
+    enter_batch(job, 1, 20);
+    const auto also = cancel(job, 30, 5);
+    EXPECT_TRUE(also.ended);
+    EXPECT_FALSE(also.left_queue) << "its money is the batch's";
+    EXPECT_EQ(also.history, "cancelled");
+    EXPECT_EQ(job.state, status::cancelled);
+    EXPECT_EQ(finish(job, 1, ending::way::succeeded, 0, 40, 5).how, outcome::fenced);
+    EXPECT_EQ(job.state, status::cancelled);
+}
+
+TEST(job_rules, a_job_that_is_to_be_cancelled_enters_no_batch) {
+    auto job = running();
+    cancel(job, 15, 5);
+    EXPECT_EQ(enter_batch(job, 1, 20).how, outcome::conflict);
+    EXPECT_FALSE(is_in_batch(job));
+}
+
 TEST(job_rules, a_job_that_was_to_be_cancelled_does_not_run_again) {
     for (const auto how : {ending::way::retry, ending::way::waiting, ending::way::handed_back}) {
         auto job = running();

@@ -169,6 +169,7 @@ store::~store() = default;
 void store::on_change(std::function<void(const change&)> listener) {
     state_->writer.hooks.changed = std::move(listener);
 }
+void store::hold_claims_on(const governance::budget_registry& budgets) { state_->writer.hooks.budgets = &budgets; }
 void store::on_database(std::function<void(bool, const std::string&)> listener) {
     state_->writer.hooks.database = std::move(listener);
 }
@@ -246,9 +247,11 @@ void store::history(std::string id, std::function<void(outcome, std::vector<atte
 
 // --- workers ---
 
-void store::claim(std::size_t count, lane where, std::function<void(outcome, std::vector<claimed>)> done) {
+void store::claim(std::size_t count, lane where, std::function<void(outcome, std::vector<claimed>)> done,
+                  std::uint64_t bytes_max) {
     state_->writer.ask(
-        {.what = claim_operation{.count = count, .where = where, .done = std::move(done)}, .bytes = operation_bytes});
+        {.what = claim_operation{.count = count, .where = where, .bytes_max = bytes_max, .done = std::move(done)},
+         .bytes = operation_bytes});
 }
 
 void store::append(std::string id, std::uint32_t attempt, log_piece piece, std::function<void(outcome)> done) {

@@ -17,6 +17,10 @@
 #include "jobs/job.hpp"
 #include "jobs/options.hpp"
 
+namespace governance {
+class budget_registry;  // budget.hpp
+}
+
 namespace jobs {
 
 enum class outcome : std::uint8_t {
@@ -50,13 +54,14 @@ struct ending {
         waiting,      // later, and the attempt does not count: the upstream, a limit or a budget said "not now"
         handed_back,  // at once, and the attempt does not count: this worker ends
     } how = way::succeeded;
-    time_ms run_after = 0;   // retry, waiting
-    std::string result;      // succeeded: the message's JSON
-    std::string usage;       // JSON, may be empty
-    std::string error;       // JSON error envelope, may be empty
-    std::string reason;      // for the history, may be empty
-    std::string request_id;  // for the history, may be empty
-    log_piece last;          // goes into the log in the same transaction; bytes may be empty
+    time_ms run_after = 0;        // retry, waiting
+    std::optional<lane> where{};  // where it is tried again; nothing: where it was
+    std::string result;           // succeeded: the message's JSON
+    std::string usage;            // JSON, may be empty
+    std::string error;            // JSON error envelope, may be empty
+    std::string reason;           // for the history, may be empty
+    std::string request_id;       // for the history, may be empty
+    log_piece last;               // goes into the log in the same transaction; bytes may be empty
 };
 // Of a job whose cancel was asked for: retry, waiting and handed_back mean cancelled.
 
@@ -95,6 +100,9 @@ public:
     store& operator=(const store&) = delete;
 
     void on_change(std::function<void(const change&)> listener);  // before the first call
+    // Where the money of claimed jobs is held (claimed::money). Without it nobody holds it, and their admissions stand
+    // in line. Before the first call; must outlive the store.
+    void hold_claims_on(const governance::budget_registry& budgets);
     // The first failure of a write and the recovery; on a store thread. Before the first call.
     void on_database(std::function<void(bool reachable, const std::string& why)> listener);
 
@@ -110,7 +118,8 @@ public:
     // in the database (governance::job_claim::committed), false when they certainly did not (abandoned: also when the
     // job is an earlier one's). With `done`, or later: after an outcome that nobody knows the store goes on asking.
     void submit(submission what, std::function<void(submitted)> done, std::function<void(bool)> holds_fate = {});
-    // Queued: cancelled at once. Running: cancel_asked, and the worker stops within a second. Final: conflict.
+    // Queued, or in a batch: cancelled at once. Running: cancel_asked, and the worker stops within a second. Final:
+    // conflict.
     void cancel(std::string id, std::string team_id, std::function<void(outcome)> done);
     void remove(std::string id, std::string team_id, std::function<void(outcome)> done);  // final ones only
 
@@ -137,8 +146,10 @@ public:
 
     // --- workers ---
     // Claims up to `count` queued jobs whose time has come: by priority with ageing, fair between teams (rules.hpp).
-    // What was held for them goes over to this replica's lease.
-    void claim(std::size_t count, lane where, std::function<void(outcome, std::vector<claimed>)> done);
+    // What was held for them goes over to this replica's lease. `bytes_max`: of their requests together, but always one
+    // job; 0: no bound.
+    void claim(std::size_t count, lane where, std::function<void(outcome, std::vector<claimed>)> done,
+               std::uint64_t bytes_max = 0);
     // Event bytes for the log; committed within flush_every, the first of an attempt at once. fenced: stop. conflict:
     // it does not go on behind the log's end. After `unavailable` nobody knows whether it is in the log: give the job
     // up.

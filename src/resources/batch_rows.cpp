@@ -142,8 +142,8 @@ std::vector<std::string> unknown_batches(database::connection& on, std::span<con
     return unknown;
 }
 
-std::vector<batch_entry> take_due_batches(database::connection& on, std::string_view replica, time_ms now,
-                                          time_ms owned_until, std::uint32_t count_max) {
+std::vector<batch_entry> take_due_batches(database::connection& on, batch_origin origin, std::string_view replica,
+                                          time_ms now, time_ms owned_until, std::uint32_t count_max) {
     // Reads first: a database in which nothing is due is not written to.
     const auto own = on.query(
         "SELECT id FROM claude_proxy.batches WHERE state = 'creating' AND owner = $1 AND next_look_at >= $2 LIMIT 1",
@@ -154,9 +154,10 @@ std::vector<batch_entry> take_due_batches(database::connection& on, std::string_
             " WHERE state = 'creating' AND owner = $1 AND next_look_at >= $2",
             {std::string(replica), never, owned_until});
     }
-    const std::string is_due =
-        "origin = 'caller' AND state IN ('creating', 'open') AND owned_until <= $1"
-        " AND (next_look_at <= $1 OR next_look_at >= $2)";
+    const std::string is_due = fmt::format(
+        "origin = '{}' AND state IN ('creating', 'open') AND owned_until <= $1"
+        " AND (next_look_at <= $1 OR next_look_at >= $2)",
+        origin == batch_origin::lane ? "lane" : "caller");
     const auto due =
         on.query(fmt::format("SELECT id FROM claude_proxy.batches WHERE {} ORDER BY next_look_at LIMIT $3", is_due),
                  {now, never, std::int64_t{count_max}});

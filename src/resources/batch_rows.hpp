@@ -58,9 +58,12 @@ std::optional<batch_entry> find_batch(database::connection& on, std::string_view
 // Of these, the ids that belong to no batch and to no team yet.
 std::vector<std::string> unknown_batches(database::connection& on, std::span<const std::string> upstream_ids);
 
+// Who makes batches: callers, or the lane of jobs (worker/batch_lane.hpp), whose rows of teams are its own.
+enum class batch_origin : std::uint8_t { caller, lane };
+
 // Looks to be made now: they are the replica's until `owned_until`. Also renews what the replica is creating.
-std::vector<batch_entry> take_due_batches(database::connection& on, std::string_view replica, time_ms now,
-                                          time_ms owned_until, std::uint32_t count_max);
+std::vector<batch_entry> take_due_batches(database::connection& on, batch_origin origin, std::string_view replica,
+                                          time_ms now, time_ms owned_until, std::uint32_t count_max);
 // The look is over; the next one at `look_at`.
 void looked_at_batch(database::connection& on, std::string_view id, std::string_view upstream_status, time_ms look_at,
                      time_ms now);

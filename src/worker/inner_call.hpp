@@ -16,8 +16,10 @@ namespace worker {
 
 class inner_call {
 public:
-    // `clock` ends every wait when it is cancelled. Throws std::system_error when there are no descriptors left.
-    inner_call(lane& on, net::timer& clock, std::shared_ptr<const governance::caller> who, std::string job_id);
+    // `money`: what the job's claim brought, or null. `clock` ends every wait when it is cancelled. Throws
+    // std::system_error when there are no descriptors left.
+    inner_call(lane& on, net::timer& clock, std::shared_ptr<const governance::caller> who, std::string job_id,
+               std::shared_ptr<governance::arrived_money> money);
     inner_call(const inner_call&) = delete;
     inner_call& operator=(const inner_call&) = delete;
 

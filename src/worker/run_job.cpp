@@ -199,7 +199,7 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
     if (!body) co_return broken(std::move(body.error()), {});
     mine.job.request = std::string();
     const std::string head = request_head(mine.job, body->size());
-    inner_call call(mine.where, *mine.clock, std::move(who), mine.id);
+    inner_call call(mine.where, *mine.clock, std::move(who), mine.id, std::move(mine.job.money));
     if (auto sent = co_await call.send(head, *body); !sent) co_return broken(std::move(sent.error()), {});
     *body = std::string();
     auto answered = co_await call.read_head();

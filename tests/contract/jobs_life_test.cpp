@@ -1,4 +1,5 @@
 // The life of a job in the database: every move, its history, its log and its webhook.
+#include <map>
 #include <set>
 
 #include "jobs_suite.hpp"
@@ -402,6 +403,41 @@ TEST_P(jobs_life, a_list_is_filtered_and_read_page_by_page) {
     EXPECT_EQ(store->list({.where = lane::batch}).size(), 1);
     EXPECT_EQ(store->list({.model = "another"}).size(), 0);
     EXPECT_EQ(store->count().queued, 6);
+}
+
+TEST_P(jobs_life, teams_share_fairly_and_priority_counts_within_a_team) {
+    const auto store = open();
+    std::vector<std::string> crowd;
+    for (int i = 0; i < 60; ++i) crowd.push_back(store->submit(job_of("team_1")).id);
+    const auto urgent = store->submit(job_of("team_1", 5)).id;
+    tick(1'000);
+    for (int i = 0; i < 5; ++i) store->submit(job_of("team_2"));
+    auto other_lane = job_of("team_3");
+    other_lane.where = lane::batch;
+    store->submit(other_lane);
+    std::map<std::string, int> running;
+    const auto first = store->claim(6);
+    ASSERT_EQ(first.size(), 6);
+    EXPECT_EQ(first[0].about.id, urgent);
+    for (const auto& one : first) ++running[one.about.who.team_id];
+    EXPECT_EQ(running["team_1"], 3);
+    EXPECT_EQ(running["team_2"], 3);
+    // What runs already counts: the one that has fewer running is served first.
+    for (const auto& one : first) {
+        if (one.about.who.team_id == "team_2") store->finish(ending_of(one, ending::way::succeeded));
+    }
+    for (const auto& one : store->claim(2)) EXPECT_EQ(one.about.who.team_id, "team_2");
+    // Nothing is left idle: the rest goes to whoever has work.
+    EXPECT_EQ(store->claim(100).size(), 58);
+    EXPECT_EQ(store->claim(100, lane::batch).size(), 1);
+    // Waiting is worth something: an old job of low priority comes before a new one of high priority.
+    const auto low = store->submit(job_of("team_4", -3)).id;
+    tick(4 * rules.ageing.count());
+    const auto high = store->submit(job_of("team_4", 0)).id;
+    const auto last = store->claim(2);
+    ASSERT_EQ(last.size(), 2);
+    EXPECT_EQ(last[0].about.id, low);
+    EXPECT_EQ(last[1].about.id, high);
 }
 
 }  // namespace

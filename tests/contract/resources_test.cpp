@@ -176,26 +176,29 @@ TEST_P(resources_suite, a_batch_that_is_entered_twice_holds_once_and_one_that_fa
 TEST_P(resources_suite, one_replica_looks_at_a_batch_and_another_when_it_is_lost) {
     make("req_1", 1, "msgbatch_1");
     const auto other = connect();
-    EXPECT_TRUE(take_due_batches(on(), "rep_1", begun + 1, begun + 100, 10).empty()) << "not yet";
-    EXPECT_EQ(take_due_batches(on(), "rep_1", begun + 10, begun + 100, 10).size(), 1U);
-    EXPECT_TRUE(take_due_batches(*other, "rep_2", begun + 50, begun + 150, 10).empty()) << "rep_1 is at it";
-    EXPECT_EQ(take_due_batches(*other, "rep_2", begun + 100, begun + 200, 10).size(), 1U) << "rep_1 is lost";
+    EXPECT_TRUE(take_due_batches(on(), batch_origin::caller, "rep_1", begun + 1, begun + 100, 10).empty()) << "not yet";
+    EXPECT_EQ(take_due_batches(on(), batch_origin::caller, "rep_1", begun + 10, begun + 100, 10).size(), 1U);
+    EXPECT_TRUE(take_due_batches(*other, batch_origin::caller, "rep_2", begun + 50, begun + 150, 10).empty())
+        << "rep_1 is at it";
+    EXPECT_EQ(take_due_batches(*other, batch_origin::caller, "rep_2", begun + 100, begun + 200, 10).size(), 1U)
+        << "rep_1 is lost";
     looked_at_batch(*other, "req_1", "in_progress", begun + 1'000, begun + 120);
-    EXPECT_TRUE(take_due_batches(on(), "rep_1", begun + 999, begun + 2'000, 10).empty());
+    EXPECT_TRUE(take_due_batches(on(), batch_origin::caller, "rep_1", begun + 999, begun + 2'000, 10).empty());
     hurry_batch(on(), "msgbatch_1", begun + 500);
-    EXPECT_EQ(take_due_batches(on(), "rep_1", begun + 500, begun + 2'000, 10).size(), 1U);
+    EXPECT_EQ(take_due_batches(on(), batch_origin::caller, "rep_1", begun + 500, begun + 2'000, 10).size(), 1U);
 }
 
 TEST_P(resources_suite, what_is_being_made_is_left_alone_as_long_as_its_replica_says_so) {
     insert_batch(on(), entry("req_1", 1), "rep_1", begun, begun + 100);
-    EXPECT_TRUE(take_due_batches(on(), "rep_1", begun + 50, begun + 150, 0).empty()) << "renews it";
-    EXPECT_TRUE(take_due_batches(on(), "rep_2", begun + 149, begun + 250, 10).empty());
-    const auto lost = take_due_batches(on(), "rep_2", begun + 150, begun + 250, 10);
+    EXPECT_TRUE(take_due_batches(on(), batch_origin::caller, "rep_1", begun + 50, begun + 150, 0).empty())
+        << "renews it";
+    EXPECT_TRUE(take_due_batches(on(), batch_origin::caller, "rep_2", begun + 149, begun + 250, 10).empty());
+    const auto lost = take_due_batches(on(), batch_origin::caller, "rep_2", begun + 150, begun + 250, 10);
     ASSERT_EQ(lost.size(), 1U);
     EXPECT_EQ(lost[0].phase, batch_phase::creating);
     doubt_batch(on(), "req_1", begun + 500, begun + 200);
-    EXPECT_TRUE(take_due_batches(on(), "rep_2", begun + 499, begun + 900, 10).empty());
-    EXPECT_EQ(take_due_batches(on(), "rep_2", begun + 500, begun + 900, 10).size(), 1U);
+    EXPECT_TRUE(take_due_batches(on(), batch_origin::caller, "rep_2", begun + 499, begun + 900, 10).empty());
+    EXPECT_EQ(take_due_batches(on(), batch_origin::caller, "rep_2", begun + 500, begun + 900, 10).size(), 1U);
 }
 
 TEST_P(resources_suite, a_batch_upstream_that_has_an_owner_is_not_unknown) {

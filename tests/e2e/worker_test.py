@@ -140,6 +140,8 @@ def test_what_always_breaks_is_dead_after_its_attempts_and_lives_again_when_redr
     assert it["status"] == "dead" and it["attempt"] == 2, it
     assert it["error"]["type"] == "api_error"
     assert [outcome for _, outcome, _, _ in stack.history(job)] == ["failed", "failed"]
+    Admin(gateway).ok("POST", f"jobs/{job}/redrive")
+    jobs.succeeded(job)
     check_money(stack, simulator, gateway)
 
 
@@ -305,6 +307,26 @@ def test_a_job_waits_for_its_budget_and_runs_when_there_is_more(stack, simulator
     assert stack.attempts_used(job) == 1
     front.stop()
     check_money(stack, simulator, worker)
+
+
+def test_a_job_counts_as_one_request_and_is_let_in_although_the_key_has_used_its_minute(stack, simulator):
+    gateway = stack.both()
+    made = Admin(gateway).new_key(name="fast", team="fast", requests_per_minute=3)
+    jobs = Jobs(gateway, made["key"])
+    for job in [jobs.submit(body(f"number {number}")) for number in range(3)]:
+        jobs.succeeded(job)
+        assert [outcome for _, outcome, _, _ in stack.history(job)] == ["succeeded"]
+    assert jobs.send("POST", "/v1/messages", body()).status == 429
+    check_money(stack, simulator, gateway)
+
+
+def test_a_key_for_jobs_alone_has_them_carried_out(stack, simulator):
+    gateway = stack.both()
+    made = Admin(gateway).new_key(name="jobs only", team="search", scopes=["jobs"])
+    jobs = Jobs(gateway, made["key"])
+    jobs.succeeded(jobs.submit(body()))
+    assert jobs.send("POST", "/v1/messages", body()).status == 403
+    check_money(stack, simulator, gateway)
 
 
 def test_jobs_are_found_while_the_queue_is_away(cluster, sqs):
