@@ -118,7 +118,9 @@ class Bench:
         self.postgres = stack.enter_context(Postgres(synced=True))
         self.redis = stack.enter_context(Redis())
         self.sqs = stack.enter_context(Sqs())
-        self.databases, self.queues = 0, 0
+        for server in (self.postgres, self.redis, self.sqs):
+            machine.session_comes_first(server.process.pid, arguments.nice)
+        self.databases = 0
         self.rows = []
 
     def shared(self, queue=False):
