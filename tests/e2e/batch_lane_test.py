@@ -2,12 +2,15 @@
 to the other one when that dies.
 """
 
+import os
+
 import pytest
 
 from support.cluster import Cluster, Database
 from support.gateway import CREDENTIAL, Simulator
 from support.lane import SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed, made_upstream
-from support.timing import seconds, wait_until
+from support.timing import seconds, setting, wait_until
+from support.truth import control
 
 
 @pytest.fixture
@@ -83,17 +86,22 @@ def test_killed_before_the_record_the_other_replica_finds_the_batch(simulator, p
         assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 9
 
 
-def test_killed_while_results_come_the_other_replica_hands_out_the_rest(cluster, simulator):
-    """Method: the results come slowly, and their reader is killed in the middle; who it is tells the batch's row."""
-    lane = lane_of(cluster)
-    arm(simulator, "stall-after-bytes=20000", "GET", "/v1/messages/batches/*/results")
-    jobs = [lane.submit(number=0) for _ in range(60)]
-    owner = "SELECT owner FROM claude_proxy.batches WHERE upstream_status = '' AND owner <> '' AND state = 'open'"
-    wait_until(lambda: [row[0] for row in batches(cluster)] == ["open"], 20, "an open batch")
-    wait_until(lambda: cluster.database.query(owner), 20, "a replica that looks at it")
-    for number in (0, 1):
-        cluster.kill(number)
-        cluster.start(number)
-    lane.wait(jobs, "succeeded", timeout=90)
-    all_settled(cluster)
-    assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 60
+def test_killed_while_results_come_the_other_replica_hands_out_the_rest(simulator, postgres, pgbouncer):
+    """Method: the results of one big batch stop in the middle, when some are with their jobs; their reader, whom the
+    batch's row names, is killed then."""
+    settings = {**SETTINGS, "BATCH_AGE_MAX": "1h", "BATCH_COUNT_MIN": 150, "BATCH_LEASE": setting(5_000)}
+    with Cluster(simulator.url, Database.postgres(postgres, pgbouncer), 2, **settings) as cluster:
+        lane = lane_of(cluster)
+        arm(simulator, "stall-after-bytes=75000", "GET", "/v1/messages/batches/*", count=10)
+        jobs = [lane.submit(number=number % 2) for number in range(150)]
+        ended = "SELECT COUNT(*) FROM claude_proxy.jobs WHERE status = 'succeeded'"
+        wait_until(lambda: 0 < cluster.database.value(ended) < 150, 40, "some results with their jobs")
+        owner = cluster.database.value("SELECT owner FROM claude_proxy.batches WHERE state = 'open'")
+        control(simulator, "DELETE", "/sim/faults")
+        reader = next(number for number in (0, 1) if owner in os.listdir(cluster.journals[number]))
+        cluster.kill(reader)
+        assert cluster.database.value(ended) < 150
+        lane.wait(jobs, "succeeded", timeout=60, number=1 - reader)
+        cluster.start(reader)
+        all_settled(cluster)
+        assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 150

@@ -9,8 +9,9 @@ import pytest
 
 from support.cluster import Cluster, Database, metric
 from support.gateway import CREDENTIAL, Simulator
-from support.lane import SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed
-from support.lane import made_upstream, upstream_rows
+from support.lane import (
+    SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed, made_upstream, upstream_rows,
+)  # fmt: skip
 from support.timing import seconds, setting, wait_until
 
 
