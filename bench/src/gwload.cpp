@@ -7,6 +7,9 @@
 //   --mode sse   streams: decodes them, checks order and completeness, measures the time to the first byte, to the
 //   first event, and
 //                the delay of every delta against the mock's time stamp.
+//   --mode jobs  submits a job and then reads its events, as a stream of --mode sse, on the same connection. Times
+//   count
+//                from the submit.
 //
 //   --port N --path P --body FILE -H "name: value" --conns N
 //   --duration S | --total N   stops after so long or so many; what is in flight is finished
@@ -14,6 +17,7 @@
 //   --ramp-ms MS               opens the connections over so long
 //   --expect N                 deltas of a whole stream (200)
 //   --must TEXT                what the body of any other answer must hold
+//   --status N                 that answers must have (200; 202 for jobs)
 //   --timeout S                after the duration, what is still in flight is an error
 //
 // The exit code is 0 when there were no errors, 1 when there were, 2 when it could not run.
@@ -38,6 +42,7 @@
 
 #include "answer_reader.hpp"
 #include "clock.hpp"
+#include "samples.hpp"
 
 namespace bench {
 namespace {
@@ -50,6 +55,8 @@ constexpr std::uint64_t stamp_mask = 0xffff'ffff'ffffull;  // twelve hexadecimal
 
 struct options {
     bool streams = false;
+    bool jobs = false;
+    int status = 200;
     std::uint16_t port = 0;
     std::string path = "/v1/messages";
     std::string headers;
@@ -61,47 +68,20 @@ struct options {
     double duration_s = 5, warmup_s = 0, rate = 0, ramp_ms = 0, timeout_s = 60;
 };
 
-class samples {
-public:
-    void add(std::uint64_t us) {
-        values_.push_back(static_cast<std::uint32_t>(std::min<std::uint64_t>(us, 0xffff'ffffu)));
-    }
-
-    void print(const char* name) {
-        std::sort(values_.begin(), values_.end());
-        double sum = 0;
-        for (const auto value : values_) sum += value;
-        printf(",\"%s\":{\"n\":%zu,\"mean\":%.1f", name, values_.size(),
-               values_.empty() ? 0 : sum / static_cast<double>(values_.size()));
-        for (const auto& [label, share] :
-             {std::pair{"p50", .5}, {"p90", .9}, {"p95", .95}, {"p99", .99}, {"p999", .999}}) {
-            printf(",\"%s\":%u", label, at(share));
-        }
-        printf(",\"max\":%u}", values_.empty() ? 0u : values_.back());
-    }
-
-private:
-    std::uint32_t at(double share) const {
-        if (values_.empty()) return 0;
-        return values_[std::min(values_.size() - 1,
-                                static_cast<std::size_t>(share * static_cast<double>(values_.size())))];
-    }
-
-    std::vector<std::uint32_t> values_;
-};
-
 struct connection {
     int fd = -1;
     bool busy = false;  // a request is out
     bool waits_to_send = false;
     bool has_answer_bytes = false;
     bool is_reused = false;
+    bool follows = false;  // its job is submitted, the events are asked for
     std::size_t sent = 0;
     std::uint64_t due_us = 0, started_us = 0;
     answer_reader answer;
     stream_check stream;
     std::string line;  // an SSE line that was cut by a read
     std::string body;
+    std::string follow;  // the request for the events
 };
 
 class load {
@@ -221,6 +201,7 @@ private:
         peer.body.clear();
         ++started_;
         in_flight_peak_ = std::max(in_flight_peak_, ++in_flight_);
+        peer.follows = false;
         peer.is_reused = peer.fd >= 0;
         if (peer.is_reused)
             send_request(index);
@@ -251,8 +232,9 @@ private:
 
     void send_request(unsigned index) {
         connection& peer = connections_[index];
-        while (peer.sent < request_.size()) {
-            const ssize_t sent = send(peer.fd, request_.data() + peer.sent, request_.size() - peer.sent, MSG_NOSIGNAL);
+        const std::string& request = peer.follows ? peer.follow : request_;
+        while (peer.sent < request.size()) {
+            const ssize_t sent = send(peer.fd, request.data() + peer.sent, request.size() - peer.sent, MSG_NOSIGNAL);
             if (sent < 0 && errno == EAGAIN) return wait_to_send(index, true);
             if (sent < 0) break;  // the read that follows tells what happened
             peer.sent += sent;
@@ -305,7 +287,7 @@ private:
             return close_connection(peer);
         }
         const std::uint64_t now = now_us();
-        if (!peer.has_answer_bytes && is_measured(now)) first_byte_.add(now - peer.started_us);
+        if (!peer.has_answer_bytes && !peer.follows && is_measured(now)) first_byte_.add(now - peer.started_us);
         peer.has_answer_bytes = true;
         switch (peer.answer.read(bytes, [&](std::string_view piece) { take_body(peer, piece); })) {
             case answer_reader::progress::needs_more:
@@ -313,8 +295,29 @@ private:
             case answer_reader::progress::bad_chunk:
                 return finish(index, "bad_chunk");
             case answer_reader::progress::complete:
-                return finish(index, bytes.empty() ? "" : "excess_bytes");
+                if (!bytes.empty()) return finish(index, "excess_bytes");
+                if (options_.jobs && !peer.follows && peer.answer.status() == 202) return follow(index);
+                return finish(index, "");
         }
+    }
+
+    // The job is submitted: its events are asked for.
+    void follow(unsigned index) {
+        static constexpr std::string_view member = R"("id":")";
+        connection& peer = connections_[index];
+        const std::size_t at = peer.body.find(member);
+        if (at == std::string::npos) return finish(index, "no_job");
+        const std::size_t begin = at + member.size();
+        const std::string id = peer.body.substr(begin, peer.body.find('"', begin) - begin);
+        peer.follow = "GET " + options_.path + "/" + id +
+                      "/events HTTP/1.1\r\nhost: 127.0.0.1:" + std::to_string(options_.port) + "\r\n" +
+                      options_.headers + "\r\n";
+        peer.follows = true;
+        peer.has_answer_bytes = false;
+        peer.sent = 0;
+        peer.answer.restart();
+        peer.body.clear();
+        send_request(index);
     }
 
     void take_body(connection& peer, std::string_view piece) {
@@ -386,7 +389,8 @@ private:
     }
 
     std::string complaint(const connection& peer) const {
-        if (peer.answer.status() != 200) return "status:" + std::to_string(peer.answer.status());
+        const int wanted = options_.streams ? 200 : options_.status;
+        if (peer.answer.status() != wanted) return "status:" + std::to_string(peer.answer.status());
         if (options_.streams) return std::string(peer.stream.complaint(options_.deltas));
         return peer.body.find(options_.must) == std::string::npos ? "body" : "";
     }
@@ -427,8 +431,11 @@ options read_arguments(int argc, char** argv) {
         }
         const char* value = argv[++i];
         const auto whole = [&] { return strtoull(value, nullptr, 10); };
-        if (name == "--mode")
-            wanted.streams = std::string_view(value) == "sse";
+        if (name == "--mode") {
+            wanted.jobs = std::string_view(value) == "jobs";
+            wanted.streams = wanted.jobs || std::string_view(value) == "sse";
+        } else if (name == "--status")
+            wanted.status = atoi(value);
         else if (name == "--port")
             wanted.port = static_cast<std::uint16_t>(whole());
         else if (name == "--path")

@@ -16,6 +16,7 @@
 #include "base/error.hpp"
 #include "database/connection.hpp"
 #include "governance/administration.hpp"
+#include "jobs/store.hpp"
 #include "pricing/pricing.hpp"
 
 namespace admin {
@@ -42,6 +43,7 @@ struct workbench {
     governance::time_ms (*now)();
     const pricing::price_table* prices = nullptr;  // in force; null where nobody needs them
     std::function<std::string()> config{};         // the settings in force as a JSON object, secrets as ***
+    std::function<jobs::store&()> jobs{};          // made when it is first asked for
 };
 
 // Outcomes that depend on the input are values; database::failure when there is no database.

@@ -35,6 +35,7 @@ struct services {
     std::function<void()> changed{};
     const pricing::price_table* prices = nullptr;
     std::function<std::string()> config{};  // the settings as a JSON object, secrets as ***; on the worker's thread
+    std::function<jobs::store&()> jobs{};   // on the worker's thread
     // Why this replica is not ready, as one word for /ready; empty: it is.
     std::function<std::string()> not_ready{};
     // An endpoint that takes longer is answered with 503; the second is for those that read much.

@@ -202,7 +202,7 @@ net::task<base::result<reply>> front::run(call& asked) {
         .path = std::move(found.path), .members = std::move(*members), .from_query = !with_body, .by = asked.by};
     auto work = [parts = parts_, made, run_endpoint = found.row->run](database::connection& on) -> base::result<reply> {
         governance::administration tenants(on, *parts->hasher, parts->now);
-        workbench bench{on, tenants, parts->now, parts->prices, parts->config};
+        workbench bench{on, tenants, parts->now, parts->prices, parts->config, parts->jobs};
         auto outcome = run_endpoint(made, bench);
         if (outcome && outcome->changed && parts->changed) parts->changed();
         return outcome;

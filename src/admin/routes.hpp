@@ -27,6 +27,13 @@ base::result<reply> set_limit(const request&, workbench&);
 // usage.cpp
 base::result<reply> report_usage(const request&, workbench&);
 base::result<reply> explain_request(const request&, workbench&);
+// jobs.cpp
+base::result<reply> list_jobs(const request&, workbench&);
+base::result<reply> show_job(const request&, workbench&);
+base::result<reply> cancel_job(const request&, workbench&);
+base::result<reply> redrive_job(const request&, workbench&);
+base::result<reply> list_dead_letters(const request&, workbench&);
+base::result<reply> redrive_dead_letters(const request&, workbench&);
 // webhooks.cpp
 base::result<reply> show_webhook_secret(const request&, workbench&);
 base::result<reply> rotate_webhook_secret(const request&, workbench&);

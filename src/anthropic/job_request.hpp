@@ -46,6 +46,7 @@ base::result<job_request> read_job_request(std::string_view body, job_request_ru
 // The Messages body with "stream": true. Only those bytes differ: the value of `stream` is replaced, or the member is
 // put in front of the others. Errors: invalid_json (not a JSON object).
 base::result<std::string> streaming_body(std::string_view request);
+inline constexpr std::size_t streaming_bytes_more = std::string_view("\"stream\":true,").size();  // at most
 
 // The Messages body without `stream`, which batches refuse. Errors: invalid_json (not a JSON object).
 base::result<std::string> batch_params(std::string_view request);

@@ -84,7 +84,13 @@ base::result<admin::reply> ask(const admin_word& word, std::span<const std::stri
     const auto found = admin::find_route(word.method, path);
     if (!found.row) return base::fail(errc::route_unknown, fmt::format("There is no {} {}.", word.method, word.path));
     governance::administration tenants(*opened.on, *opened.hasher, clock_ms);
-    admin::workbench bench{*opened.on, tenants, clock_ms, nullptr, [&settings] { return config::shown(settings); }};
+    std::unique_ptr<jobs::store> made;  // what was asked of it is committed when it goes
+    const auto jobs = [&]() -> jobs::store& {
+        if (!made) made = std::make_unique<jobs::store>(settings.database, settings.jobs, opened.by.id);
+        return *made;
+    };
+    admin::workbench bench{*opened.on, tenants, clock_ms, nullptr, [&settings] { return config::shown(settings); },
+                           jobs};
     const bool from_query = word.method == "GET" || word.method == "DELETE";
     const admin::request asked{
         .path = found.path, .members = std::move(members), .from_query = from_query, .by = opened.by};

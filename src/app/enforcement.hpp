@@ -29,6 +29,7 @@ public:
     void finish();
 
     ledger::lane& add_lane() { return journal_.add_lane(); }
+    const governance::budget_registry& budgets() const { return budgets_; }
     const governance::budget_keeper& money() const { return *keeper_; }
     const std::string& replica() const { return journal_.replica(); }  // this process
 

@@ -24,15 +24,13 @@ std::string line_of(const jobs::change& news) {
 
 }  // namespace
 
-job_parts::job_parts(const config::settings& settings, std::string replica, telemetry::hub& hub)
+job_parts::job_parts(const config::settings& settings, std::string replica, const jobs::webhook_rules& webhooks,
+                     telemetry::hub& hub)
     : settings_(settings),
       hub_(hub),
       store_(std::make_unique<jobs::store>(settings.database, settings.jobs, std::move(replica))),
       tail_(std::make_unique<jobs::tail>(*store_, settings.jobs)),
-      desk_(new gateway::job_desk{.store = *store_,
-                                  .tail = *tail_,
-                                  .rules = settings.jobs,
-                                  .plain_http_webhooks = settings.webhooks.allow_http}) {
+      desk_(new gateway::job_desk{.store = *store_, .tail = *tail_, .rules = settings.jobs, .webhooks = webhooks}) {
     store_->on_change([this](const jobs::change& news) {
         tail_->on_change(news);
         for (const auto& also : listeners_) also(news.kind, news.id, origin::this_replica);

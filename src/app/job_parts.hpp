@@ -20,7 +20,8 @@ public:
     using listener = std::function<void(jobs::change::what, const std::string& job_id, origin)>;
 
     // `replica` names this process in claims and history. The database is migrated.
-    job_parts(const config::settings& settings, std::string replica, telemetry::hub& hub);
+    job_parts(const config::settings& settings, std::string replica, const jobs::webhook_rules& webhooks,
+              telemetry::hub& hub);
     ~job_parts();
     job_parts(const job_parts&) = delete;
     job_parts& operator=(const job_parts&) = delete;

@@ -41,9 +41,8 @@ struct reactor_thread {
               .money = rules.money(),
               .jwt = kept.jwt(),
               .tokens = governance::token_verifier(kept.jwt())},
-          parts{settings.gateway, who,     rules.add_lane(), upstream,      hub.add_lane(), hub,
-                models,           answers, counting,         kept.owners(), kept.batches(),   quota,
-                &jobs},
+          parts{settings.gateway, who,      rules.add_lane(), upstream,       hub.add_lane(), hub,  models,
+                answers,          counting, kept.owners(),    kept.batches(), quota,          &jobs},
           requests(parts),
           server(reactor, settings.server, load, requests, listener_tls) {
         reactor.on_failure = [&hub](std::exception_ptr failure) {
@@ -191,8 +190,9 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     enforcement rules(settings, hub);
     stores kept(settings, rules, rules.replica(), hub);
     rules.start();
-    job_parts jobs(settings, rules.replica(), hub);
     webhook_parts webhooks(settings, kept.hasher(), hub);
+    job_parts jobs(settings, rules.replica(), webhooks.rules(), hub);
+    jobs.store().hold_claims_on(rules.budgets());
     worker_parts work(settings, jobs, rules.replica(), as.works, hub);
     http::server_load load;
     http::server_load admin_load;
@@ -217,8 +217,14 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
                         on_all_reactors([made](reactor_thread& each) { each.who.tokens.use(made); });
                     }});
     for (const auto& thread : threads) thread->who.issuer = kept.issuer();
+    webhooks.start(rules.replica());
+    jobs.on_change([&webhooks](jobs::change::what kind, const std::string&, job_parts::origin) {
+        if (kind == jobs::change::what::state) webhooks.wake();
+    });
     jobs.start();
-    admin::front admin_requests(kept.admin_services(settings, hub, load));
+    admin::services administered = kept.admin_services(settings, hub, load);
+    administered.jobs = [&jobs]() -> jobs::store& { return jobs.store(); };
+    admin::front admin_requests(std::move(administered));
     http::server admin_server(threads.front()->reactor, settings.server, admin_load, admin_requests, nullptr);
 
     const std::uint16_t port = as.answers ? listen(settings, threads) : std::uint16_t{0};
@@ -238,7 +244,6 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
     rules.add_metrics(hub);
     work.add_metrics(hub);
     jobs.add_metrics(hub);
-    webhooks.start(rules.replica());
 
     for (const auto& thread : threads) {
         thread->thread = std::thread([each = thread.get()] {

@@ -44,7 +44,8 @@ struct settings {
     std::uint32_t threads = 0;  // reactor threads; 0: number of cores
     std::string tls_cert_file;  // PEM chain; with tls_key_file the public listener speaks TLS
     std::string tls_key_file;
-    base::secret admin_key;  // CLAUDE_PROXY_ADMIN_KEY, empty: generated
+    base::secret admin_key;   // CLAUDE_PROXY_ADMIN_KEY, empty: generated
+    base::secret client_key;  // CLAUDE_PROXY_KEY: of `jobs submit` and `jobs watch`, which ask a running gateway
     http::server_options server;
     upstream::options upstream;
     gateway::options gateway;

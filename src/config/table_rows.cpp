@@ -86,6 +86,8 @@ constexpr row all_rows[] = {
      "Keys that clients may use, comma separated, all of the team `default`."},
     {"CLAUDE_PROXY_ADMIN_KEY", secret{in<&settings::admin_key>},
      "First credential of the admin API, role admin. Empty: one is made at the first start and printed once."},
+    {"CLAUDE_PROXY_KEY", secret{in<&settings::client_key>},
+     "Client key of `jobs submit` and `jobs watch`, which ask a running gateway."},
     {"DATABASE_URL",
      secret_url{store<&database::options::url>, "sqlite:,postgresql://,postgres://", "sqlite:var/claude-proxy.db"},
      "Where teams, keys, budgets and the ledger are: `sqlite:PATH` or `postgresql://...`."},

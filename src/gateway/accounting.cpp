@@ -80,7 +80,9 @@ accounting::~accounting() {
 
 bool accounting::begin(std::uint32_t number) {
     row_.number = number;
-    row_.started_ms = began_at_ms(x_) + (x_.client.reactor().now_us() - x_.began_us) / 1000;
+    // Another attempt begins when the one before has ended, which was told by the clock and not by the reactor's turn.
+    const std::int64_t now_us = number == 1 ? x_.client.reactor().now_us() : net::monotonic_us();
+    row_.started_ms = began_at_ms(x_) + (now_us - x_.began_us) / 1000;
     row_.stream = view_.stream;
     x_.record.answer = {};
     x_.record.upstream_request_id.clear();

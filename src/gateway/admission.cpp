@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/time_text.hpp"
+#include "governance/job_holds.hpp"
 #include "governance/rate_limit_headers.hpp"
 #include "net/signal.hpp"
 
@@ -128,6 +129,32 @@ base::result<void> outcome_of(exchange& x, const limiters& limits, std::string_v
 
 }  // namespace
 
+net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
+                                           governance::budget_claim& claim) {
+    const std::int64_t began = began_at_ms(x);
+    if (claim.hold_now(began)) co_return base::result<void>();
+    net::signal decided(x.client.reactor());
+    const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
+    const auto wake = decided.notifier();
+    verdict outcome = claim.advance(now(), wake);
+    const std::int64_t deadline = x.client.reactor().now_ms() + s.who.rules.budget_wait.count();
+    while (outcome == verdict::waiting) {
+        x.client.timer().set(deadline);
+        const net::wake why = co_await decided.wait(x.client.timer(), &x.client.stream());
+        if (why == net::wake::hangup || why == net::wake::cancelled) {
+            claim.give_up(now());
+            co_return fail(why == net::wake::hangup ? errc::client_left : errc::shutting_down,
+                           why == net::wake::hangup ? "" : "The gateway is shutting down.");
+        }
+        outcome = claim.advance(now(), wake);
+        if (why == net::wake::timeout) break;
+    }
+    if (outcome == verdict::held) co_return base::result<void>();
+    auto why = refusal_of(x, *claim.refused_by(), bound, outcome, s.who.money.database_reachable());
+    claim.give_up(now());
+    co_return std::unexpected(std::move(why));
+}
+
 pricing::request_facts facts_of(const anthropic::request_view& view, const anthropic::content_features& found,
                                 std::size_t body_bytes, std::int64_t now) {
     pricing::request_facts facts;
@@ -166,32 +193,6 @@ base::error model_refusal(std::string_view model) {
                         model.substr(0, 128))};
 }
 
-net::task<base::result<void>> hold_budgets(exchange& x, service& s, governance::budget_claim& claim,
-                                           const pricing::bound& bound) {
-    const std::int64_t began = began_at_ms(x);
-    if (claim.hold_now(began)) co_return base::result<void>();
-    net::signal decided(x.client.reactor());
-    const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
-    const auto wake = decided.notifier();
-    verdict outcome = claim.advance(now(), wake);
-    const std::int64_t deadline = x.client.reactor().now_ms() + s.who.rules.budget_wait.count();
-    while (outcome == verdict::waiting) {
-        x.client.timer().set(deadline);
-        const net::wake why = co_await decided.wait(x.client.timer(), &x.client.stream());
-        if (why == net::wake::hangup || why == net::wake::cancelled) {
-            claim.give_up(now());
-            co_return fail(why == net::wake::hangup ? errc::client_left : errc::shutting_down,
-                           why == net::wake::hangup ? "" : "The gateway is shutting down.");
-        }
-        outcome = claim.advance(now(), wake);
-        if (why == net::wake::timeout) break;
-    }
-    if (outcome == verdict::held) co_return base::result<void>();
-    auto why = refusal_of(x, *claim.refused_by(), bound, outcome, s.who.money.database_reachable());
-    claim.give_up(now());
-    co_return std::unexpected(std::move(why));
-}
-
 admission::~admission() {
     const std::int64_t now_us = x_.client.reactor().now_us();
     for (auto* const limit : limits_) limit->finish(input_estimate_, input_used, output_used, now_us);
@@ -212,11 +213,18 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
             return governance::begin_all(limits, into.input_estimate_, now_us, unsure);
         };
         const std::int64_t now_us = x.client.reactor().now_us();
+        // What was counted at the submit is given back, to be taken by `begin`: else a key that submits as fast as it
+        // may would never be let in again.
+        if (x.counted) std::ranges::for_each(limits, [&](auto* each) { each->return_request(now_us); });
+        const auto refuse = [&](base::error why) {
+            if (x.counted) std::ranges::for_each(limits, [&](auto* each) { each->charge_request(now_us); });
+            return std::unexpected(std::move(why));
+        };
         refusal refused = begin(now_us, governance::when_unsure::ask);
         if (refused && refused->why.pending) {
-            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
+            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return refuse(asked.error());
         }
-        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
+        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return refuse(may.error());
         into.limits_ = std::move(limits);
     }
 
@@ -225,8 +233,13 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     into.bound = s.who.prices.bound_of(view.model, into.facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
+    if (x.money) {
+        // What was held for the job when it was submitted has come with its claim.
+        x.money->give_to(into.budgets);
+        x.money.reset();
+    }
     if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
-    auto held = co_await hold_budgets(x, s, into.budgets, into.bound);
+    auto held = co_await hold_budgets(x, s, into.bound, into.budgets);
     if (!held) into.input_used = 0;  // nothing will be sent: the estimate goes back
     co_return held;
 }
@@ -252,8 +265,7 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
     into.bound = s.who.prices.bound_of(view.model, facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
-    if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
-    co_return co_await hold_budgets(x, s, into.budgets, into.bound);
+    co_return co_await hold_budgets(x, s, into.bound, into.budgets);
 }
 
 }  // namespace gateway

@@ -40,8 +40,8 @@ std::optional<base::error> unaccounted_refusal(const exchange& x);
 
 // Holds what the claim asks for, and waits where a budget is contended. Errors: budget_exhausted, budget_contended,
 // budget_unavailable, client_left, shutting_down; then nothing is held.
-net::task<base::result<void>> hold_budgets(exchange& x, service& s, governance::budget_claim& claim,
-                                           const pricing::bound& bound);
+net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
+                                           governance::budget_claim& claim);
 
 // What its bound depends on. Pure.
 pricing::request_facts facts_of(const anthropic::request_view& view, const anthropic::content_features& found,

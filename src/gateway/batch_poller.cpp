@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "anthropic/batch_text.hpp"
+#include "anthropic/made_ids.hpp"
 #include "gateway/awaited.hpp"
 #include "gateway/batch_account.hpp"
 
@@ -102,11 +103,16 @@ net::task<bool> batch_poller::settle(net::timer& clock, const batch_entry& one, 
     auto rows = std::make_shared<ledger::row_buffer>(with_.book.replica());
     std::uint64_t results = 0;
     std::uint64_t unreadable = 0;
+    anthropic::made_ids made;
     std::string trouble;
     const auto visit = [&](std::string_view line) {
         if (line.find_first_not_of(" \t\r") == line.npos) return;
         const auto result = anthropic::read_batch_result(line);
         result ? ++results : ++unreadable;
+        made.feed(line, [&](const std::string& id) {
+            const auto what = resources::kind_of_id(id);
+            if (what) with_.owners.record({id, *what, one.team_id, one.key_id}, {});
+        });
         if (result && result->succeeded) add_result(*rows, one, *result, with_.prices, with_.now());
     };
     const auto flush = [&]() -> net::task<bool> {

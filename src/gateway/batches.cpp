@@ -189,7 +189,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
     std::optional<fate> outcome_upstream;
     if (found->requests > 0) {
         governance::budget_claim claim(x.caller->budgets, found->bound.cost, began_at_ms(x));
-        auto held = co_await hold_budgets(x, s, claim, found->bound);
+        auto held = co_await hold_budgets(x, s, found->bound, claim);
         if (held) held = co_await enter(x, s, *found, std::move(claim));
         if (!held) {
             co_await refuse(x, std::move(held.error()));
@@ -201,6 +201,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
 
     next.body = *body;
     next.has_body = true;
+    next.fresh_connection = true;  // nothing is worth making a batch twice
     next.hold_bytes_max = object_bytes_max;
     next.hooks.rewrite = [&base](std::string& text) { rewrite_results_urls(text, base); };
     next.hooks.before_end = [&](const std::string& text) -> net::task<void> {

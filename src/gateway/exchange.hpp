@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +20,10 @@
 #include "telemetry/telemetry.hpp"
 #include "upstream/client.hpp"
 #include "upstream/quota.hpp"
+
+namespace governance {
+class arrived_money;  // job_holds.hpp
+}
 
 namespace gateway {
 
@@ -51,11 +56,14 @@ struct exchange {
     std::string path{};         // normalised: one /v1 prefix, percent-decoded; what routes match
     bool head_method = false;   // HEAD: answers have no body
     bool http_1_0 = false;      // no chunked coding downstream
+    bool counted = false;       // of a job: its submit was the request that a minute's limit counts
     bool answered = false;      // a final status was written, whole or in part
     http::body_reservation reservation{};
     std::shared_ptr<const governance::caller> caller{};  // set once the request is authenticated
     std::string limit_headers{};                         // the caller's own rate limits, for the answer
+    std::shared_ptr<governance::arrived_money> money{};  // of a job's request: came with its claim, for its admission
     std::shared_ptr<recorded_answer> recording{};        // others with the same Idempotency-Key may want the answer
+    std::function<void(std::string_view)> watch{};       // sees the answer's body as it comes from upstream
     std::string refused_because{};                       // the sentence of our own error, for the ledger
 
     std::uint64_t elapsed_us() const { return static_cast<std::uint64_t>(net::monotonic_us() - began_us); }

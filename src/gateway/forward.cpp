@@ -88,7 +88,7 @@ net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what) {
         what.head.append("content-length: ").append(length.data(), length.size()).append("\r\n");
     }
     what.head += "\r\n";
-    auto pooled = upstream::reuse::allowed;
+    auto pooled = what.fresh_connection ? upstream::reuse::never : upstream::reuse::allowed;
     for (std::uint32_t number = 1;; ++number) {
         upstream::attempt last{.number = number, .stream = what.wants_stream};
         relay_outcome outcome;

@@ -36,6 +36,8 @@ struct forwarding {
     std::uint64_t hold_bytes_max = 0;  // plain_options::hold_bytes_max
     answer_hooks hooks{};
     std::function<void()> release_body{};  // no other attempt will follow: the body may go
+    // Never a pooled connection: one that closes without a byte could have taken the request, and it would be repeated.
+    bool fresh_connection = false;
     bool unavailable_is_failure = false;   // a status of 500 or more is not relayed: the caller has better
     milliseconds connect_at_most{0};       // 0: the upstream's own settings
     milliseconds head_at_most{0};

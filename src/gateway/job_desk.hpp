@@ -12,6 +12,7 @@
 #include "gateway/exchange.hpp"
 #include "jobs/store.hpp"
 #include "jobs/tail.hpp"
+#include "jobs/webhook_target.hpp"
 #include "net/signal.hpp"
 
 namespace gateway {
@@ -21,7 +22,7 @@ struct job_desk {
     jobs::store& store;
     jobs::tail& tail;
     const jobs::options& rules;
-    bool plain_http_webhooks = false;  // jobs::webhook_options::allow_http
+    const jobs::webhook_rules& webhooks;
 
     std::atomic<std::uint64_t> submitted{0};  // new jobs
     std::atomic<std::uint64_t> repeated{0};   // submits under a known Idempotency-Key

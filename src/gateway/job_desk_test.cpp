@@ -10,8 +10,10 @@ namespace {
 TEST(job_desk, an_id_is_found_in_each_of_the_paths_and_nothing_else_is_one) {
     for (const char* path : {"/v1/jobs/job_Ab1", "/v1/jobs/job_Ab1/events", "/v1/jobs/job_Ab1/cancel"})
         EXPECT_EQ(job_id_of(path), "job_Ab1") << path;
-    for (const std::string path : {"/v1/jobs/", "/v1/jobs/x", "/v1/jobs/job_a-b", "/v1/jobs/job_a'b",
-                                   "/v1/jobs/job_\xc3\xa4", "/v1/jobs/job_" + std::string(100, 'a')})
+    const std::string longer = "/v1/jobs/job_" + std::string(100, 'a');
+    for (const std::string_view path :
+         {std::string_view("/v1/jobs/"), std::string_view("/v1/jobs/x"), std::string_view("/v1/jobs/job_a-b"),
+          std::string_view("/v1/jobs/job_a'b"), std::string_view("/v1/jobs/job_\xc3\xa4"), std::string_view(longer)})
         EXPECT_EQ(job_id_of(path), "") << path;
 }
 

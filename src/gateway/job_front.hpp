@@ -22,8 +22,10 @@ net::task<base::result<std::shared_ptr<const governance::caller>>> find_owner(se
 
 class job_front final : public front {
 public:
-    job_front(service& parts, std::shared_ptr<const governance::caller> who, std::string job_id)
-        : front(parts), caller_(std::move(who)), job_id_(std::move(job_id)) {}
+    // `money`: what the job's claim brought, or null.
+    job_front(service& parts, std::shared_ptr<const governance::caller> who, std::string job_id,
+              std::shared_ptr<governance::arrived_money> money)
+        : front(parts), caller_(std::move(who)), job_id_(std::move(job_id)), money_(std::move(money)) {}
 
 protected:
     net::task<void> run(exchange& x, const http::request_head& head) override;
@@ -31,6 +33,7 @@ protected:
 private:
     const std::shared_ptr<const governance::caller> caller_;
     const std::string job_id_;
+    std::shared_ptr<governance::arrived_money> money_;
 };
 
 }  // namespace gateway

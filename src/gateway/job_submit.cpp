@@ -159,7 +159,9 @@ net::task<base::result<void>> submit(exchange& x, service& s, jobs::submission j
         if (auto own = co_await may_reference(x, s, job.request); !own) co_return own;
     }
     job_admission admitted;
-    auto may = co_await admit_job(x, s, *view, features, job.request.size(), job.where == jobs::lane::batch, admitted);
+    // It will run as a stream: what is held now covers that request, too.
+    const std::size_t bytes = job.request.size() + anthropic::streaming_bytes_more;
+    auto may = co_await admit_job(x, s, *view, features, bytes, job.where == jobs::lane::batch, admitted);
     if (!may) co_return may;
 
     const std::int64_t at_us = clock_us();
@@ -224,7 +226,7 @@ net::task<base::result<void>> run(exchange& x, service& s, const http::request_h
                                  "preference-applied: respond-async\r\n"};
         co_return co_await submit(x, s, std::move(job), asked);
     }
-    const auto asked = anthropic::read_job_request(*body, {.plain_http_webhooks = s.jobs->plain_http_webhooks});
+    const auto asked = anthropic::read_job_request(*body, {.plain_http_webhooks = s.jobs->webhooks.allow_http()});
     if (!asked) co_return std::unexpected(asked.error());
     if (asked->request.size() > request_bytes_max) {
         co_return fail(errc::body_too_large, fmt::format("`request` exceeds the {} bytes allowed.", request_bytes_max));
@@ -233,6 +235,10 @@ net::task<base::result<void>> run(exchange& x, service& s, const http::request_h
     job.priority = asked->priority;
     job.where = asked->lane == anthropic::job_lane::batch ? jobs::lane::batch : jobs::lane::realtime;
     job.webhook_url = asked->webhook_url;
+    if (!job.webhook_url.empty()) {
+        if (auto why = s.jobs->webhooks.url_problem(job.webhook_url))
+            co_return fail(errc::invalid_argument, std::move(*why));
+    }
     const asked_around around{asked->expires_in, std::move(from_head->meaning), {}};
     // The request alone is kept, in the memory that it lies in.
     const std::size_t begin = static_cast<std::size_t>(asked->request.data() - body->data());

@@ -112,6 +112,8 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
         if (!*led) co_return;
     }
 
+    if (features.server_tools || features.references) record_what_is_made(x, s);
+
     // 3. May they? Model, rate limits, budget. What is held goes back, and what was spent is settled, with `admitted`.
     admission admitted(x);
     std::optional<accounting> account;

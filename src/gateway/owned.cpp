@@ -1,5 +1,5 @@
 // Batches, files and skills: each belongs to the team that made it. Whoever asks for another's gets the 404 of one that
-// is not there, without a call upstream; lists have the team's own (docs/adr/2026-12-03-resources-of-teams.md).
+// is not there, without a call upstream; lists have the team's own (docs/adr/2026-11-24-resources-of-teams.md).
 #include "gateway/awaited.hpp"
 #include "gateway/fetch.hpp"
 #include "gateway/forward.hpp"
@@ -127,6 +127,7 @@ net::task<void> own_resource(exchange& x, service& s, const http::request_head& 
             co_return;
         }
     }
+    if (named.what == kind::batch && std::string_view(x.path).ends_with("/results")) record_what_is_made(x, s);
     const bool is_whole = std::string_view(x.path).ends_with("/" + named.id);
     if (method == "DELETE" && is_whole && named.what == kind::batch) {
         if (auto may = co_await settle_before_delete(x, s, named.id); !may) {

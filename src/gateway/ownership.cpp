@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "anthropic/json_text.hpp"
+#include "anthropic/made_ids.hpp"
 #include "anthropic/member_scanner.hpp"
 #include "anthropic/references.hpp"
 #include "gateway/awaited.hpp"
@@ -78,6 +79,15 @@ net::task<base::result<void>> may_reference(exchange& x, service& s, std::string
     }
     if (named.ids.empty()) co_return base::result<void>();
     co_return co_await must_be_own(x, s, std::move(named.ids));
+}
+
+void record_what_is_made(exchange& x, service& s) {
+    x.watch = [ids = anthropic::made_ids(), &s, who = x.caller](std::string_view bytes) mutable {
+        ids.feed(bytes, [&](const std::string& id) {
+            if (const auto what = resources::kind_of_id(id))
+                s.owners.record({id, *what, who->team_id, who->key_id}, {});
+        });
+    };
 }
 
 net::task<void> record_made(exchange& x, service& s, kind what, std::string_view answer) {

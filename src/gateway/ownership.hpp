@@ -29,6 +29,9 @@ net::task<base::result<void>> must_be_own(exchange& x, service& s, std::vector<s
 // The ids that a request names in its body (anthropic/references.hpp): the same, and invalid_argument for too many.
 net::task<base::result<void>> may_reference(exchange& x, service& s, std::string_view body);
 
+// From now on what code execution makes in the answer (files, a container) is the caller's team's.
+void record_what_is_made(exchange& x, service& s);
+
 // Before a batch is deleted upstream its results must be in the ledger: asks for that, and waits a moment. batches.cpp
 // Errors: invalid_argument (it is still processing), resources_unavailable, client_left, shutting_down.
 net::task<base::result<void>> settle_before_delete(exchange& x, service& s, const std::string& batch_id);

@@ -34,6 +34,7 @@ net::task<relay_outcome> relay_plain(exchange& x, service& s, call& call, const 
             case call::got::data: {
                 if (how.meter) how.meter->feed(piece.payload);
                 if (x.recording) x.recording->append(piece.payload);
+                if (x.watch) x.watch(piece.payload);
                 complete = piece.last;
                 std::string_view ready = piece.payload;
                 if (holding) {

@@ -21,6 +21,7 @@ net::task<void> read_on(exchange& x, service& s, upstream::call& call,
         const auto piece = call.read();
         if (piece.what == call::got::data) {
             if (x.recording) x.recording->append(piece.payload);
+            if (x.watch) x.watch(piece.payload);
             const bool now_enough = !enough && take(piece.payload);
             if (piece.last) co_return;
             // Only the end of the body is missing: with it the connection is whole and can be used again.

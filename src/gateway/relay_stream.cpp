@@ -50,6 +50,7 @@ public:
         heard_ms_ = now();
         count(payload);
         if (x_.recording) x_.recording->append(payload);
+        if (x_.watch) x_.watch(payload);
         if (x_.record.first_content_us == 0 && meter_.content_seen()) x_.record.first_content_us = x_.elapsed_us();
         if (meter_.error_seen() && !flowing_ && !meter_.content_seen()) {
             outcome.error_json = meter_.error_data();

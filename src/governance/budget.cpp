@@ -107,6 +107,17 @@ void budget_account::settle(pico_dollars held, pico_dollars cost, time_ms now) {
     if (!queue_.empty()) wish();
 }
 
+void budget_account::expect(pico_dollars amount) {
+    take(amount);
+    wish();
+}
+
+void budget_account::lower_hold(pico_dollars by, time_ms now) {
+    if (by == 0) return;
+    holds_.fetch_add(1, std::memory_order_relaxed);
+    settle(by, 0, now);
+}
+
 void budget_account::hand_over(pico_dollars held) {
     const std::lock_guard lock(mutex_);
     holds_.fetch_sub(1, std::memory_order_relaxed);
@@ -229,6 +240,18 @@ budget_account* budget_registry::find(std::uint32_t number) const {
     return const_cast<budget_account*>(&accounts_[number - 1]);
 }
 
+budget_account* budget_registry::find(const std::string& budget_id, time_ms begins, time_ms now) const {
+    std::shared_ptr<budget_book> book;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto found = books_.find(budget_id);
+        if (found == books_.end()) return nullptr;
+        book = found->second;
+    }
+    budget_account& account = book->account_at(now);  // without our lock: as in book_for
+    return account.who().begins == begins ? &account : nullptr;
+}
+
 std::vector<budget_account*> budget_registry::accounts() const {
     const std::lock_guard lock(mutex_);
     std::vector<budget_account*> all;
@@ -251,6 +274,7 @@ budget_claim& budget_claim::operator=(budget_claim&& other) noexcept {
     if (this == &other) return *this;
     if (!accounts_.empty()) give_up(now_);
     accounts_ = std::move(other.accounts_);
+    brought_ = std::move(other.brought_);
     amount_ = other.amount_;
     now_ = other.now_;
     held_ = other.held_;
@@ -261,8 +285,31 @@ budget_claim& budget_claim::operator=(budget_claim&& other) noexcept {
 
 bool budget_claim::hold_now(time_ms now) {
     now_ = now;
-    while (held_ < accounts_.size() && accounts_[held_]->hold_now(amount_, now)) ++held_;
+    while (held_ < accounts_.size() && take_now(held_, now)) ++held_;
     return held_ == accounts_.size();
+}
+
+bool budget_claim::bring(const budget_account* to, pico_dollars amount) {
+    const auto found = std::ranges::find(accounts_, to);
+    if (found == accounts_.end() || held_ > 0) return false;
+    brought_.resize(accounts_.size());
+    brought_[static_cast<std::size_t>(found - accounts_.begin())] += amount;
+    return true;
+}
+
+bool budget_claim::take_now(std::size_t i, time_ms now) {
+    // A hold of nothing is one, too.
+    const bool is_asked = missing(i) > 0 || brought(i) == 0;
+    if (is_asked && !accounts_[i]->hold_now(missing(i), now)) return false;
+    taken(i, now);
+    return true;
+}
+
+void budget_claim::taken(std::size_t i, time_ms now) {
+    if (brought(i) == 0) return;
+    if (missing(i) > 0) accounts_[i]->join_holds();
+    accounts_[i]->lower_hold(brought_[i] + missing(i) - amount_, now);
+    brought_[i] = 0;
 }
 
 verdict budget_claim::advance(time_ms now, const std::function<void()>& decided) {
@@ -272,16 +319,18 @@ verdict budget_claim::advance(time_ms now, const std::function<void()>& decided)
         if (outcome == verdict::waiting) return outcome;
         waiter_.reset();
         if (outcome != verdict::held) return outcome;
+        taken(held_, now);
         ++held_;
     }
     for (; held_ < accounts_.size(); ++held_) {
         stuck_ = accounts_[held_];
-        if (stuck_->hold_now(amount_, now)) continue;
+        if (take_now(held_, now)) continue;
         auto waiter = std::make_shared<budget_waiter>();
         waiter->decided = decided;
-        const verdict outcome = stuck_->hold_later(amount_, now, waiter);
+        const verdict outcome = stuck_->hold_later(missing(held_), now, waiter);
         if (outcome == verdict::waiting) waiter_ = std::move(waiter);
         if (outcome != verdict::held) return outcome;
+        taken(held_, now);
     }
     stuck_ = nullptr;
     return verdict::held;
@@ -289,7 +338,10 @@ verdict budget_claim::advance(time_ms now, const std::function<void()>& decided)
 
 void budget_claim::give_up(time_ms now) {
     if (waiter_) {
-        if (stuck_->leave(waiter_, now)) ++held_;
+        if (stuck_->leave(waiter_, now)) {
+            taken(held_, now);
+            ++held_;
+        }
         waiter_.reset();
     }
     settle(0, now);
@@ -297,6 +349,9 @@ void budget_claim::give_up(time_ms now) {
 
 void budget_claim::settle(pico_dollars cost, time_ms now) {
     for (std::size_t i = 0; i < held_; ++i) accounts_[i]->settle(amount_, cost, now);
+    for (std::size_t i = held_; i < accounts_.size(); ++i) {
+        if (brought(i) > 0) accounts_[i]->settle(brought_[i], 0, now);
+    }
     held_ = 0;
     accounts_.clear();
 }

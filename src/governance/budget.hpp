@@ -9,6 +9,7 @@
 // Thread rule: any thread. Decisions only: no I/O, the time is an argument.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -89,6 +90,13 @@ public:
     // The hold becomes a charge; `cost` may be 0 (nothing was billed), and more than was held (metrics tell).
     void settle(pico_dollars held, pico_dollars cost, time_ms now);
 
+    // Money that comes to this replica with a job that it claims: it is held from now on, outside of the line, and its
+    // lease is seen at the keeper's next look. `settle` must follow, or a budget_claim that it is brought to.
+    void expect(pico_dollars amount);
+    // A hold becomes smaller.
+    void lower_hold(pico_dollars by, time_ms now);
+    // Two holds are one.
+    void join_holds() { holds_.fetch_sub(1, std::memory_order_relaxed); }
     // The hold, and the lease under it, belong to somebody else now; the database knows (job_holds.hpp).
     void hand_over(pico_dollars held);
 
@@ -174,6 +182,9 @@ public:
     std::shared_ptr<budget_book> book_for(const budget& what);
     budget_account& make_account(budget_account::identity who);  // the number is given here
     budget_account* find(std::uint32_t number) const;            // nullptr: no such account
+    // The account of the period that is now; nullptr when that is not the one that begins then, or nobody has asked for
+    // the budget yet.
+    budget_account* find(const std::string& budget_id, time_ms begins, time_ms now) const;
     std::vector<budget_account*> accounts() const;
 
 private:
@@ -195,6 +206,9 @@ public:
     budget_claim& operator=(budget_claim&& other) noexcept;
     ~budget_claim();
 
+    // Before anything is held: money that is expected on an account of this claim (budget_account::expect) is what its
+    // hold there is made of; only what is missing is asked for. False: not one of its accounts.
+    bool bring(const budget_account* to, pico_dollars amount);
     // All that can be held at once, without waiting; true: everything is held. Else `advance` goes on.
     bool hold_now(time_ms now);
     // Goes on from where it stands. waiting: call again after `decided` was called (set anew at every call).
@@ -213,7 +227,14 @@ public:
     bool empty() const { return accounts_.empty(); }
 
 private:
+    // What is to be taken on account `i` for its hold, and what follows when that is done.
+    pico_dollars brought(std::size_t i) const { return brought_.empty() ? 0 : brought_[i]; }
+    pico_dollars missing(std::size_t i) const { return std::max<pico_dollars>(amount_ - brought(i), 0); }
+    bool take_now(std::size_t i, time_ms now);
+    void taken(std::size_t i, time_ms now);
+
     std::vector<budget_account*> accounts_;
+    std::vector<pico_dollars> brought_;  // for those that are not held yet; empty: nothing was
     pico_dollars amount_ = 0;
     time_ms now_ = 0;       // of the last call
     std::size_t held_ = 0;  // accounts held, from the front

@@ -108,8 +108,8 @@ public:
     // One hash look-up by digest; the time it takes tells nothing of other keys. Expiry is compared with `now`.
     found_key find(const digest& presented, time_ms now) const;
 
-    // The same by the key's id, for work that the key has left with us (a durable job). The secret it was presented with
-    // may have been rotated away since: only the key's own end counts.
+    // The same by the key's id, for work that the key has left with us (a durable job). The secret it was presented
+    // with may have been rotated away since: only the key's own end counts.
     found_key find_key(std::string_view key_id, time_ms now) const;
 
     // The caller that stands for everybody with a valid JWT of that team; nullptr for an unknown or archived team.

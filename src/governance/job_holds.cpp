@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <limits>
+#include <utility>
 
 namespace governance {
 namespace {
@@ -42,6 +43,28 @@ void job_claim::committed(time_ms now) {
 void job_claim::abandoned(time_ms now) {
     held_.give_up(now);
     moving_.clear();
+}
+
+arrived_money::arrived_money(const budget_registry& budgets, std::span<const budget_hold> holds, time_ms now)
+    : now_(now) {
+    for (const auto& hold : holds) {
+        budget_account* const account = budgets.find(hold.budget_id, hold.period_start, now);
+        if (account == nullptr) continue;
+        account->expect(hold.amount);
+        parts_.push_back({account, hold.amount});
+    }
+}
+
+void arrived_money::committed() {
+    for (const auto& part : parts_) part.on->look_again();
+}
+
+void arrived_money::give_to(budget_claim& claim) {
+    std::erase_if(parts_, [&](const part& each) { return claim.bring(each.on, each.amount); });
+}
+
+void arrived_money::give_up() {
+    for (const auto& part : std::exchange(parts_, {})) part.on->settle(part.amount, 0, now_);
 }
 
 void hold_moves::set_aside(std::span<const budget_hold> holds) {

@@ -4,8 +4,8 @@
 //
 // At a submit the gateway holds the bound on its own replica (budget_claim). The transaction that makes the job moves
 // the amount from that replica's lease to the one of the jobs, as the ledger moves money from a lease to `spent`: the
-// sum of spent and leases stays. At a claim it moves to the lease of the replica that runs the job, whose admission
-// then holds it in the ordinary way. Where a queued job ends it is given back.
+// sum of spent and leases stays. At a claim it moves to the lease of the replica that runs the job, where it is
+// held for this job (arrived_money) until its admission takes it over. Where a queued job ends it is given back.
 #pragma once
 
 #include <functional>
@@ -42,6 +42,30 @@ public:
 private:
     budget_claim held_;
     std::vector<budget_account*> moving_;  // those that `holds` named
+};
+
+// What comes to this replica with a job that it claims. It is held from before the claim's commit on, outside of the
+// line of those who wait: else whoever stands there would get it, and its job would wait behind. The job's own
+// admission takes it over; what nobody has taken is given up at the end. Budgets that this replica does not know, and
+// periods that are over, bring nothing. Thread rule: one thread at a time.
+class arrived_money {
+public:
+    arrived_money(const budget_registry& budgets, std::span<const budget_hold> holds, time_ms now);
+    ~arrived_money() { give_up(); }
+    arrived_money(const arrived_money&) = delete;
+    arrived_money& operator=(const arrived_money&) = delete;
+
+    void committed();  // the leases have it now: the keeper should look
+    void give_to(budget_claim& claim);
+    void give_up();
+
+private:
+    struct part {
+        budget_account* on = nullptr;
+        pico_dollars amount = 0;
+    };
+    std::vector<part> parts_;
+    time_ms now_;
 };
 
 // Collects the moves of one transaction and writes them in an order that is the same everywhere. Thread rule: the

@@ -29,9 +29,9 @@ public:
     virtual void on_accept_failure(const std::string& reason) = 0;
 };
 
-// Runs the requests of one connection one after the other until it ends: what a server does with each connection that it
-// accepts, and what serves one that came another way. `head` may be shared: it is only used before a request's first
-// wait.
+// Runs the requests of one connection one after the other until it ends: what a server does with each connection that
+// it accepts, and what serves one that came another way. `head` may be shared: it is only used before a request's
+// first wait.
 net::task<void> serve_requests(connection& client, request_head& head, handler& requests);
 
 class server {

@@ -138,7 +138,7 @@ bool committer::state::attempt(std::span<operation* const> operations, const wor
     std::vector<change> changes;
     try {
         database::transaction together(*on);
-        group in(*on, rules, replica, hooks.now());
+        group in(*on, rules, replica, hooks.now(), hooks.budgets);
         how(in, operations);
         in.write();
         committing = true;
@@ -192,6 +192,11 @@ void committer::state::carry_out(std::vector<operation*> operations, const work&
 }
 
 void committer::state::tell(operation& one, bool committed) {
+    if (const auto* const claim = std::get_if<claim_operation>(&one.what); claim != nullptr && committed) {
+        // Before the claimer hears of them and appends.
+        const std::lock_guard lock(mutex);
+        for (const auto& job : claim->answer) silent.insert(job.about.id);
+    }
     one.tell(committed);
     const std::lock_guard lock(mutex);
     --pending;
@@ -200,10 +205,6 @@ void committer::state::tell(operation& one, bool committed) {
     if (submit != nullptr && submit->holds_fate) {
         submit->what.request.clear();
         unresolved.push_back(std::move(one));
-    }
-    const auto* const claim = std::get_if<claim_operation>(&one.what);
-    if (claim != nullptr && committed) {
-        for (const auto& job : claim->tried) silent.insert(job.id);
     }
 }
 

@@ -14,6 +14,7 @@ namespace jobs {
 
 struct committer_hooks {
     time_ms (*now)() = nullptr;
+    const governance::budget_registry* budgets = nullptr;  // where claims hold their money; null: nowhere
     std::function<void(const change&)> changed;
     std::function<void(bool reachable, const std::string& why)> database;
 };

@@ -48,6 +48,10 @@ void operation::tell(bool committed) {
                    [&](change_operation& one) { one.done(how(one.answer)); },
                    [&](announced_operation& one) { one.done(how(outcome::done)); },
                    [&](claim_operation& one) {
+                       one.tried.clear();
+                       for (const auto& job : one.answer) {
+                           if (committed && job.money) job.money->committed();
+                       }
                        one.done(how(outcome::done), committed ? std::move(one.answer) : std::vector<claimed>());
                    },
                    [&](sweep_operation& one) { one.done(how(outcome::done), std::move(one.answer)); },
@@ -57,7 +61,7 @@ void operation::tell(bool committed) {
 
 void group::run(std::span<operation* const> operations) {
     submit(operations);
-    std::vector<std::string> ids;
+    std::vector<std::string> ids, announced_ids;
     for (const operation* const each : operations) {
         std::visit(overloaded{
                        [&](const append_operation& one) { ids.push_back(one.id); },
@@ -66,12 +70,16 @@ void group::run(std::span<operation* const> operations) {
                            for (const auto& job : one.held) ids.push_back(job.id);
                        },
                        [&](const change_operation& one) { ids.push_back(one.id); },
-                       [&](const announced_operation& one) { ids.insert(ids.end(), one.ids.begin(), one.ids.end()); },
+                       [&](const announced_operation& one) {
+                           announced_ids.insert(announced_ids.end(), one.ids.begin(), one.ids.end());
+                       },
                        [](const auto&) {},
                    },
                    each->what);
     }
     load(std::move(ids));
+    // Somebody works on the others: they are claimed now, or announced once more.
+    load(std::move(announced_ids), locked_by_others::skip);
     load_ends();
     // In the order that they were asked for. One whose commit nobody has answered may have done what it said then.
     for (operation* const each : operations) {

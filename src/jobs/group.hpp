@@ -26,8 +26,10 @@ bool are_holds_right(database::connection& on);
 
 class group {
 public:
-    group(database::connection& in_transaction, const options& rules, std::string_view replica, time_ms now)
-        : on_(in_transaction), rules_(rules), replica_(replica), now_(now) {}
+    // `budgets`: where claims hold their money; may be null.
+    group(database::connection& in_transaction, const options& rules, std::string_view replica, time_ms now,
+          const governance::budget_registry* budgets)
+        : on_(in_transaction), rules_(rules), replica_(replica), now_(now), budgets_(budgets) {}
 
     // Each fills in the answers of its operations. Throws database::failure. All but claims and sweeps, in any number.
     void run(std::span<operation* const> operations);
@@ -63,7 +65,7 @@ private:
     void remove(std::span<const std::string> ids);
     std::vector<std::string> choose(std::size_t count, lane where);
     std::vector<std::string> within(std::vector<std::string> chosen, std::uint64_t bytes_max);
-    void deliver(claim_operation& to, std::span<const store::running_job> which);
+    void deliver(claim_operation& to);
     void promote();
     void tell_state(const working& job);
 
@@ -83,6 +85,7 @@ private:
     const options& rules_;
     const std::string replica_;
     const time_ms now_;
+    const governance::budget_registry* const budgets_;
     std::map<std::string, working, std::less<>> jobs_;
     governance::hold_moves money_;
     std::vector<piece_row> pieces_;

@@ -16,9 +16,9 @@ using database::text_of;
 
 constexpr std::size_t teams_max = 1'024;  // that one claim looks at; the others come when those are served
 constexpr std::size_t teams_a_statement = 64;
-constexpr std::size_t candidates_more = 4;  // of each team, beyond an equal share
-constexpr std::int64_t swept_max = 500;     // jobs of each kind in one sweep
-constexpr std::int64_t unannounced_max = 1'000;
+constexpr std::size_t candidates_more = 4;    // of each team, beyond an equal share
+constexpr std::int64_t swept_max = 500;       // jobs of each kind in one sweep
+constexpr std::int64_t unannounced_max = 64;  // a message wakes a worker, which claims until there is nothing more
 constexpr std::int64_t promoted_max = 1'000;
 
 // Teams with jobs that may run now, found by jumping from one to the next in the index.
@@ -156,46 +156,49 @@ void group::claim(claim_operation& one) {
     one.answer.clear();
     // One claim at a time over all replicas: then it sees what the one before it has taken, and shares fairly.
     database::lock(on_, std::string("jobs.claim.").append(name_of(one.where)));
-    std::vector<store::running_job> taken;
     if (!one.tried.empty()) {
         std::vector<std::string> ids;
-        for (const auto& job : one.tried) ids.push_back(job.id);
+        for (const auto& each : one.tried) ids.push_back(each.job.id);
         load(std::move(ids));
-        for (const auto& job : one.tried) {
-            working* const found = find(job.id);
-            if (found == nullptr || found->row.moving.worker != replica_) continue;
-            const auto also = rules::heartbeat(found->row.moving, job.attempt, now_, rules_.lease.count());
+        std::erase_if(one.tried, [&](const claim_operation::try_of& each) {
+            working* const found = find(each.job.id);
+            if (found == nullptr || found->row.moving.worker != replica_) return true;
+            const auto also = rules::heartbeat(found->row.moving, each.job.attempt, now_, rules_.lease.count());
             apply(*found, also);
-            if (also.moved) taken.push_back(job);
-        }
+            return !also.moved;
+        });
     }
-    if (taken.empty()) {
+    if (one.tried.empty()) {
         promote();
         auto chosen = choose(one.count, one.where);
         if (one.bytes_max > 0) chosen = within(std::move(chosen), one.bytes_max);
         load(chosen, locked_by_others::skip);
-        one.tried.clear();
         for (const auto& id : chosen) {
             working* const job = find(id);
             if (job == nullptr) continue;
-            auto also = rules::claim(job->row.moving, replica_, now_, rules_.lease.count());
+            const auto also = rules::claim(job->row.moving, replica_, now_, rules_.lease.count());
             if (!also.moved) continue;
             job->moved = true;
-            money_.hand_over(job->row.holds);
-            job->row.holds.clear();
             const auto attempt = job->row.moving.attempt;
+            one.tried.push_back({{id, attempt}, nullptr});
+            if (!job->row.holds.empty()) {
+                if (budgets_ != nullptr) {
+                    one.tried.back().money =
+                        std::make_shared<governance::arrived_money>(*budgets_, job->row.holds, now_);
+                }
+                money_.hand_over(job->row.holds);
+                job->row.holds.clear();
+            }
             history_.push_back({.id = id, .worker = replica_, .attempt = attempt, .started_at = now_});
             changes.push_back({.id = id, .kind = change::what::state, .state = status::running});
-            taken.push_back({id, attempt});
         }
-        one.tried = taken;
     }
-    deliver(one, taken);
+    deliver(one);
 }
 
-void group::deliver(claim_operation& to, std::span<const store::running_job> which) {
+void group::deliver(claim_operation& to) {
     std::vector<std::string> ids;
-    for (const auto& job : which) ids.push_back(job.id);
+    for (const auto& each : to.tried) ids.push_back(each.job.id);
     std::unordered_map<std::string, std::pair<std::string, std::string>> bodies;
     in_chunks(ids, [&](const std::string& places, const std::vector<database::value>& parameters) {
         for (auto& row : on_.query(
@@ -204,10 +207,10 @@ void group::deliver(claim_operation& to, std::span<const store::running_job> whi
             bodies[text_of(row[0])] = {std::move(std::get<std::string>(row[1])), text_of(row[2])};
         }
     });
-    for (const auto& id : ids) {
-        const job_row& row = find(id)->row;
-        auto& body = bodies[id];
-        to.answer.push_back({summary_of(row), std::move(body.first), std::move(body.second), row.events});
+    for (const auto& each : to.tried) {
+        const job_row& row = find(each.job.id)->row;
+        auto& body = bodies[each.job.id];
+        to.answer.push_back({summary_of(row), std::move(body.first), std::move(body.second), row.events, each.money});
     }
 }
 

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "jobs/group.hpp"
+#include "jobs/webhook_target.hpp"
 
 namespace jobs {
 namespace {
@@ -20,9 +21,9 @@ constexpr std::array attempt_columns = {
     column{"ended_at", integer}, column{"outcome", words},   column{"reason", words}, column{"request_id", words},
 };
 constexpr std::array webhook_columns = {
-    column{"id", words},           column{"job_id", words},       column{"team_id", words}, column{"url", words},
-    column{"event", words},        column{"body", words},         column{"state", words},   column{"next_at", integer},
-    column{"created_at", integer}, column{"updated_at", integer},
+    column{"id", words},        column{"job_id", words},       column{"team_id", words},      column{"url", words},
+    column{"endpoint", words},  column{"event", words},        column{"body", words},         column{"state", words},
+    column{"next_at", integer}, column{"created_at", integer}, column{"updated_at", integer},
 };
 
 }  // namespace
@@ -86,6 +87,7 @@ void group::write() {
             batch.add(each.job_id);
             batch.add(each.team_id);
             batch.add(each.url);
+            batch.add(webhook_endpoint(each.url));
             batch.add(each.event);
             batch.add(each.body);
             batch.add("waiting");

@@ -10,12 +10,17 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "governance/budget_hold.hpp"
+
+namespace governance {
+class arrived_money;  // job_holds.hpp
+}
 
 namespace jobs {
 
@@ -91,6 +96,8 @@ struct claimed {
     std::string request;
     std::string headers;
     std::uint64_t events = 0;  // the log has so many from earlier attempts: go on behind
+    // What was held for it: for its admission (give_to), and given up with the last copy of this. Null: nothing was.
+    std::shared_ptr<governance::arrived_money> money{};
 };
 
 // One entry of a job's history.

@@ -55,7 +55,12 @@ struct claim_operation {
     std::uint64_t bytes_max = 0;  // of the requests together
     std::function<void(outcome, std::vector<claimed>)> done;
     std::vector<claimed> answer{};
-    std::vector<store::running_job> tried{};  // by a transaction whose outcome nobody knows
+    // By a transaction whose outcome nobody knows.
+    struct try_of {
+        store::running_job job;
+        std::shared_ptr<governance::arrived_money> money;
+    };
+    std::vector<try_of> tried{};
 };
 struct sweep_operation {
     std::function<void(outcome, store::swept)> done;

@@ -169,6 +169,7 @@ store::~store() = default;
 void store::on_change(std::function<void(const change&)> listener) {
     state_->writer.hooks.changed = std::move(listener);
 }
+void store::hold_claims_on(const governance::budget_registry& budgets) { state_->writer.hooks.budgets = &budgets; }
 void store::on_database(std::function<void(bool, const std::string&)> listener) {
     state_->writer.hooks.database = std::move(listener);
 }

@@ -17,6 +17,10 @@
 #include "jobs/job.hpp"
 #include "jobs/options.hpp"
 
+namespace governance {
+class budget_registry;  // budget.hpp
+}
+
 namespace jobs {
 
 enum class outcome : std::uint8_t {
@@ -96,6 +100,9 @@ public:
     store& operator=(const store&) = delete;
 
     void on_change(std::function<void(const change&)> listener);  // before the first call
+    // Where the money of claimed jobs is held (claimed::money). Without it nobody holds it, and their admissions stand
+    // in line. Before the first call; must outlive the store.
+    void hold_claims_on(const governance::budget_registry& budgets);
     // The first failure of a write and the recovery; on a store thread. Before the first call.
     void on_database(std::function<void(bool reachable, const std::string& why)> listener);
 
@@ -165,7 +172,8 @@ public:
         std::uint32_t requeued = 0, dead = 0, expired = 0, cancelled = 0, deleted = 0;
         std::uint32_t holds_repaired =
             0;  // leases of queued jobs' money that were wrong: a bug, or a database restored
-        std::vector<std::string> unannounced;  // queued, due, and not announced (or long ago): send them to the queue
+        // Queued, due, and not announced (or long ago): send them to the queue. A few of them, however many there are.
+        std::vector<std::string> unannounced;
     };
     void sweep(std::function<void(outcome, swept)> done);
     void announced(std::vector<std::string> ids, std::function<void(outcome)> done);

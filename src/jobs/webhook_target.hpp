@@ -22,6 +22,8 @@ public:
     // Error: invalid_argument, a sentence about `allow`.
     static base::result<webhook_rules> read(const webhook_options& options);
 
+    bool allow_http() const { return allow_http_; }
+
     // Why webhooks cannot go to that URL: a sentence for the caller. A host that is a name may still turn out to have
     // an address that is refused.
     std::optional<std::string> url_problem(std::string_view url) const;

@@ -186,13 +186,13 @@ void batch_book::hurry(std::string upstream_id) {
 }
 
 void batch_book::take_due(std::uint32_t count_max, std::function<void(std::optional<std::vector<batch_entry>>)> done) {
-    state_->add(
-        {.work =
-             [state = state_.get(), count_max, done](database::connection& on) {
-                 const time_ms now = state->now();
-                 done(take_due_batches(on, batch_origin::caller, state->replica, now, now + state->settings.batch_lease.count(), count_max));
-             },
-         .failed = [done] { done(std::nullopt); }});
+    state_->add({.work =
+                     [state = state_.get(), count_max, done](database::connection& on) {
+                         const time_ms now = state->now();
+                         done(take_due_batches(on, batch_origin::caller, state->replica, now,
+                                               now + state->settings.batch_lease.count(), count_max));
+                     },
+                 .failed = [done] { done(std::nullopt); }});
 }
 
 void batch_book::unknown_of(std::vector<std::string> upstream_ids,

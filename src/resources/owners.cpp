@@ -258,6 +258,8 @@ void owners::state::run() {
         bool done = write();
         if (done && !forgotten.empty()) done = forget(forgotten);
         held.lock();
+        // A question that was answered in between has put them back.
+        for (const auto& id : forgotten) known.erase(id);
         if (!done) gone.insert(gone.end(), forgotten.begin(), forgotten.end());
         if (last && questions.empty() && lists.empty()) return;
     }

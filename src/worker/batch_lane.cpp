@@ -213,6 +213,7 @@ net::task<base::result<batch_lane::candidate>> batch_lane::admit(net::timer& clo
     facts.batch = true;
     const auto bound = s.who.prices.bound_of(view->model, facts);
     governance::budget_claim claim((*who)->budgets, bound.cost, now);
+    if (const auto money = std::exchange(job.money, nullptr)) money->give_to(claim);
     if (auto held = co_await hold(clock, claim, wait_until_ms, now); !held) co_return std::unexpected(held.error());
     job.request = std::string();
     candidate made{.job = std::move(job), .entering = {}, .money = {}, .params = std::move(*params)};

@@ -7,7 +7,8 @@ namespace {
 
 TEST(error_text, our_reason_and_the_type_are_read) {
     const auto said = read_error(
-        R"({"type":"error","error":{"type":"rate_limit_error","message":"m","details":{"reason":"budget_contended"}}})");
+        R"({"type":"error","error":{"type":"rate_limit_error","message":"m",)"
+        R"("details":{"reason":"budget_contended"}}})");
     EXPECT_TRUE(said.is_envelope);
     EXPECT_EQ(said.type, "rate_limit_error");
     EXPECT_EQ(said.reason, "budget_contended");

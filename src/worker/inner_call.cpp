@@ -29,22 +29,24 @@ struct counted {
 };
 
 // The front's side. It lives on its own: a call that was given up settles after its job has gone on.
-net::task<void> serve_call(lane& on, int fd, std::shared_ptr<const governance::caller> who, std::string job_id) {
+net::task<void> serve_call(lane& on, int fd, std::shared_ptr<const governance::caller> who, std::string job_id,
+                           std::shared_ptr<governance::arrived_money> money) {
     const counted under_way(on.counts.requests_under_way);
     http::connection client(on.reactor, fd, on.http, on.load);
-    gateway::job_front front(on.parts, std::move(who), std::move(job_id));
+    gateway::job_front front(on.parts, std::move(who), std::move(job_id), std::move(money));
     http::request_head head;
     co_await http::serve_requests(client, head, front);
 }
 
 }  // namespace
 
-inner_call::inner_call(lane& on, net::timer& clock, std::shared_ptr<const governance::caller> who, std::string job_id)
+inner_call::inner_call(lane& on, net::timer& clock, std::shared_ptr<const governance::caller> who, std::string job_id,
+                       std::shared_ptr<governance::arrived_money> money)
     : lane_(on), clock_(clock) {
     std::array<int, 2> ends{};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0)
         throw std::system_error(errno, std::generic_category(), "no connection inside of the process");
-    lane_.reactor.spawn(serve_call(on, ends[1], std::move(who), std::move(job_id)));
+    lane_.reactor.spawn(serve_call(on, ends[1], std::move(who), std::move(job_id), std::move(money)));
     stream_ = std::make_unique<net::stream>(on.reactor, ends[0]);
 }
 

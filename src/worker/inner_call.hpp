@@ -16,8 +16,10 @@ namespace worker {
 
 class inner_call {
 public:
-    // `clock` ends every wait when it is cancelled. Throws std::system_error when there are no descriptors left.
-    inner_call(lane& on, net::timer& clock, std::shared_ptr<const governance::caller> who, std::string job_id);
+    // `money`: what the job's claim brought, or null. `clock` ends every wait when it is cancelled. Throws
+    // std::system_error when there are no descriptors left.
+    inner_call(lane& on, net::timer& clock, std::shared_ptr<const governance::caller> who, std::string job_id,
+               std::shared_ptr<governance::arrived_money> money);
     inner_call(const inner_call&) = delete;
     inner_call& operator=(const inner_call&) = delete;
 
@@ -35,9 +37,9 @@ private:
     lane& lane_;
     net::timer& clock_;
     std::unique_ptr<net::stream> stream_;
-    std::string kept_;            // the head, and bytes behind it, as far as they came
-    std::string_view unread_;     // body bytes behind the head, in kept_
-    http::response_head head_;    // views into kept_
+    std::string kept_;          // the head, and bytes behind it, as far as they came
+    std::string_view unread_;   // body bytes behind the head, in kept_
+    http::response_head head_;  // views into kept_
     http::chunk_decoder chunks_;
     http::body_framing framing_ = http::body_framing::none;
     std::uint64_t body_left_ = 0;

@@ -15,11 +15,7 @@ std::shared_ptr<log_writer> log_writer::make(lane& on, std::string job_id, std::
 }
 
 log_writer::log_writer(lane& on, std::string job_id, std::uint32_t attempt, std::function<void()> on_fenced)
-    : lane_(on),
-      job_id_(std::move(job_id)),
-      attempt_(attempt),
-      on_fenced_(std::move(on_fenced)),
-      moved_(on.reactor) {}
+    : lane_(on), job_id_(std::move(job_id)), attempt_(attempt), on_fenced_(std::move(on_fenced)), moved_(on.reactor) {}
 
 log_writer::~log_writer() { count(-static_cast<std::int64_t>(bytes_)); }
 
@@ -50,16 +46,19 @@ net::task<void> log_writer::write_all(std::shared_ptr<log_writer> self) {
     net::timer clock(it.lane_.reactor);
     while (!it.waiting_.bytes.empty() && !it.closing_ && !it.given_up_) {
         const jobs::log_piece piece = std::exchange(it.waiting_, {});
+        bool may_be_there = false;  // the database went away, perhaps after it had taken the piece
         while (!it.given_up_) {
             const auto how = co_await answer_of<jobs::outcome>(it.lane_.reactor, clock, [&](auto done) {
                 it.lane_.store.append(it.job_id_, it.attempt_, piece, std::move(done));
             });
-            if (how == jobs::outcome::done) break;
+            // Nobody else writes behind our attempt: what does not fit behind the log's end then is there already.
+            if (how == jobs::outcome::done || (may_be_there && how == jobs::outcome::conflict)) break;
             if (how != jobs::outcome::unavailable) {
                 it.given_up_ = true;
                 it.on_fenced_();
                 break;
             }
+            may_be_there = true;
             clock.set_after(again_after_ms);
             net::wait_op pause{nullptr, false, false, nullptr, clock};
             co_await pause;

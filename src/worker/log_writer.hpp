@@ -19,7 +19,7 @@ namespace worker {
 
 class log_writer : public std::enable_shared_from_this<log_writer> {
 public:
-    static constexpr std::uint64_t job_bytes_max = 1ull << 20;       // waiting, of one job
+    static constexpr std::uint64_t job_bytes_max = 1ull << 20;        // waiting, of one job
     static constexpr std::uint64_t process_bytes_max = 128ull << 20;  // and of all; then each may have job_bytes_min
     static constexpr std::uint64_t job_bytes_min = 64ull << 10;
 

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "worker/intake.hpp"
 
@@ -21,6 +23,14 @@ constexpr std::size_t claim_max = 32;  // at once: each brings its request's bod
 constexpr std::size_t receive_max = 10;
 constexpr milliseconds receive_wait{20'000};
 constexpr milliseconds pause_after_failure{1'000};
+// A claim passes by a job whose row somebody else has locked at that moment: what a message promised is looked for some
+// more times before the message is taken for an old one.
+constexpr int looks_max = 3;
+constexpr milliseconds look_pause{20};
+// A message may have gone to a worker that died, or to a receive that it had given up, and is hidden now: a worker with
+// room looks by itself, seldom enough to cost the database nothing.
+constexpr milliseconds look_unasked{2'000};
+constexpr std::size_t over_max = 1'024;  // ended jobs that are remembered, so that late messages cost no claim
 constexpr milliseconds keeper_sleep_max{1'000};
 
 std::int64_t wall_clock_ms() {
@@ -45,12 +55,19 @@ struct pool::state {
     std::condition_variable changed;
     std::unordered_map<std::string, held> running;
     std::size_t next_lane = 0;
-    std::size_t claiming = 0;  // slots asked for in the claim under way; 0: none is
-    bool wanted = true;        // there may be queued jobs
-    clock::time_point not_before{};
-    std::unordered_map<std::string, std::string> fresh;       // receipts by job: since the last claim began
-    std::unordered_map<std::string, std::string> considered;  // and before it
-    std::size_t calls = 0;                                    // of the store, under way
+    std::size_t claiming = 0;        // slots asked for in the claim under way; 0: none is
+    bool wanted = true;              // there may be queued jobs
+    clock::time_point not_before{};  // claims are put off until then
+    clock::time_point look_again = clock::time_point::max();
+    struct promise {
+        std::string receipt;
+        int looks = 0;  // claims that began after it and found nothing more
+    };
+    std::unordered_map<std::string, promise> fresh;       // by job: messages since the last claim began
+    std::unordered_map<std::string, promise> considered;  // and before it
+    std::unordered_set<std::string> over;                 // jobs that have ended here for good, the latest
+    std::deque<std::string> over_in_order;
+    std::size_t calls = 0;  // of the store, under way
     bool beating = false, looking = false;
     bool queue_away = false;
     bool no_more = false;  // claims
@@ -100,10 +117,10 @@ struct pool::state {
                 const auto mine = running.find(each.body);
                 if (mine != running.end() && mine->second.receipt.empty()) {
                     mine->second.receipt = std::move(each.receipt);
-                } else if (mine != running.end() || fresh.contains(each.body)) {
+                } else if (mine != running.end() || fresh.contains(each.body) || over.contains(each.body)) {
                     doubled.push_back(std::move(each.receipt));
                 } else {
-                    fresh.emplace(std::move(each.body), std::move(each.receipt));
+                    fresh[std::move(each.body)].receipt = std::move(each.receipt);
                 }
             }
             wanted = wanted || !fresh.empty() || failed;
@@ -121,13 +138,19 @@ struct pool::state {
         const auto now = clock::now();
         auto next_beat = now + its.rules.heartbeat_every;
         auto next_look = now + its.rules.cancel_look_every;
-        auto next_poll = now + its.rules.poll_every;
+        auto next_poll = now + look_unasked;
         auto next_extension = now + its.hidden_for / 3;
         std::unique_lock lock(guard);
         while (!stopping) {
             const auto at = clock::now();
-            if (queue_away && at >= next_poll) wanted = true;
-            if (at >= next_poll) next_poll = at + its.rules.poll_every;
+            if (at >= look_again) {
+                look_again = clock::time_point::max();
+                wanted = true;
+            }
+            if (at >= next_poll) {
+                next_poll = at + (queue_away ? its.rules.poll_every : look_unasked);
+                wanted = true;
+            }
             if (may_claim(at)) {
                 claim(lock);
                 continue;
@@ -147,11 +170,11 @@ struct pool::state {
                 extend(lock);
                 continue;
             }
-            auto until = std::min({next_beat, next_extension, at + keeper_sleep_max});
+            if (queue_away) next_poll = std::min(next_poll, at + its.rules.poll_every);
+            auto until = std::min({next_beat, next_extension, next_poll, look_again, at + keeper_sleep_max});
             if (!running.empty()) until = std::min(until, next_look);
-            if (queue_away) until = std::min(until, next_poll);
             if (wanted && not_before > at) until = std::min(until, not_before);
-            changed.wait_until(lock, until, [this] { return stopping || may_claim(clock::now()); });
+            changed.wait_until(lock, until);  // whatever has changed may have changed what is due
         }
     }
 
@@ -193,14 +216,28 @@ struct pool::state {
             }
             if (got.size() == asked) wanted = true;  // perhaps there are more
             for (auto& each : got) begin(std::move(each));
-            if (how == jobs::outcome::done && got.size() < asked) {
-                for (auto& [job, receipt] : considered) leftover.push_back(std::move(receipt));
-                considered.clear();
-            }
+            if (how == jobs::outcome::done && asked > got.size()) leftover = unkept();
             changed.notify_all();
         }
         if (!leftover.empty()) its.courier.remove(std::move(leftover));
         call_ended();
+    }
+
+    // A claim has found less than it asked for: the receipts of messages that promise nothing any more.
+    std::vector<std::string> unkept() {
+        std::vector<std::string> made;
+        for (auto each = considered.begin(); each != considered.end();) {
+            if (++each->second.looks < looks_max) {
+                ++each;
+            } else {
+                made.push_back(std::move(each->second.receipt));
+                each = considered.erase(each);
+            }
+        }
+        if (!considered.empty()) {
+            look_again = std::min(look_again, clock::now() + look_pause);
+        }
+        return made;
     }
 
     void begin(jobs::claimed what) {
@@ -212,7 +249,7 @@ struct pool::state {
         mine.job = job;
         for (auto* const receipts : {&considered, &fresh}) {
             if (const auto found = receipts->find(id); found != receipts->end()) {
-                mine.receipt = std::move(found->second);
+                mine.receipt = std::move(found->second.receipt);
                 receipts->erase(found);
             }
         }
@@ -234,6 +271,7 @@ struct pool::state {
             job = std::move(found->second.job);
             attempt = job->attempt;
             running.erase(found);
+            if (how.committed && how.is_final) remember(id);
             changed.notify_all();
         }
         // Of a job that this process did not end the message may come again: it does no harm.
@@ -243,6 +281,14 @@ struct pool::state {
                      {"attempt", std::to_string(attempt)},
                      {"outcome", std::string(how.outcome)},
                      {"reason", how.reason}});
+    }
+
+    void remember(const std::string& id) {
+        if (!over.insert(id).second) return;
+        over_in_order.push_back(id);
+        if (over_in_order.size() <= over_max) return;
+        over.erase(over_in_order.front());
+        over_in_order.pop_front();
     }
 
     void count(const job_end& how) {

@@ -199,7 +199,7 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
     if (!body) co_return broken(std::move(body.error()), {});
     mine.job.request = std::string();
     const std::string head = request_head(mine.job, body->size());
-    inner_call call(mine.where, *mine.clock, std::move(who), mine.id);
+    inner_call call(mine.where, *mine.clock, std::move(who), mine.id, std::move(mine.job.money));
     if (auto sent = co_await call.send(head, *body); !sent) co_return broken(std::move(sent.error()), {});
     *body = std::string();
     auto answered = co_await call.read_head();
@@ -346,7 +346,7 @@ net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
     auto how = co_await carry_out(*mine, log);
     if (mine->asked == interruption::lost) {
         log->give_up();
-        mine->leave({"lost", {}, false});
+        mine->leave({.outcome = "lost", .reason = {}});
         co_return;
     }
     mine->clock->revive();  // whatever ended the attempt, its ending is to be written
@@ -354,13 +354,17 @@ net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
     auto rest = co_await log->close(*mine->clock);
     if (!rest) {
         log->give_up();
-        mine->leave({mine->asked == interruption::lost ? "lost" : "abandoned", {}, false});
+        mine->leave({.outcome = mine->asked == interruption::lost ? "lost" : "abandoned", .reason = {}});
         co_return;
     }
     jobs::ending ending = ending_of(*mine, std::move(how));
     ending.last = std::move(*rest);
     const bool written = co_await write_ending(*mine, ending);
-    mine->leave({written ? name_of(ending.how) : "lost", ending.reason, written});
+    const bool is_final = ending.how == way::succeeded || ending.how == way::failed || ending.how == way::cancelled;
+    mine->leave({.outcome = written ? name_of(ending.how) : "lost",
+                 .reason = ending.reason,
+                 .committed = written,
+                 .is_final = is_final});
 }
 
 std::string_view name_of(way how) {

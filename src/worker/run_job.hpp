@@ -27,6 +27,7 @@ struct job_end {
     std::string_view outcome;  // name_of(ending::way), "lost" or "abandoned"
     std::string reason;
     bool committed = false;  // the store has it
+    bool is_final = false;   // succeeded, failed, cancelled
 };
 
 class job_in_hand {
@@ -35,7 +36,7 @@ public:
     job_in_hand(lane& on, jobs::claimed what, std::function<void(const job_end&)> over)
         : where(on), job(std::move(what)), id(job.about.id), attempt(job.about.attempt), over_(std::move(over)) {}
     ~job_in_hand() {
-        if (over_) over_({"abandoned", {}, false});
+        if (over_) over_({.outcome = "abandoned", .reason = {}});
     }
 
     // Ends the wait under way. The last reason that leaves less to do counts: none < cancelled < handed_back < lost.

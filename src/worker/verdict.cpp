@@ -115,9 +115,9 @@ std::int64_t run_after_of(const jobs::options& rules, const delay_facts& facts) 
         wait = static_cast<double>(facts.retry_after->count()) * 1'000 * (1 + jitter / 10);
     } else {
         const std::uint32_t doublings = std::min(std::max(facts.attempt, 1u) - 1, doublings_max);
-        wait = std::min(static_cast<double>(first) * static_cast<double>(1u << doublings),
-                        static_cast<double>(longest)) *
-               (0.5 + jitter / 2);
+        wait =
+            std::min(static_cast<double>(first) * static_cast<double>(1u << doublings), static_cast<double>(longest)) *
+            (0.5 + jitter / 2);
     }
     const auto bounded = std::min(static_cast<std::int64_t>(wait), longest);
     return std::min(facts.now_ms + bounded, std::max(facts.expires_at_ms, facts.now_ms));

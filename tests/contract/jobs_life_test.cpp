@@ -1,4 +1,7 @@
 // The life of a job in the database: every move, its history, its log and its webhook.
+#include <map>
+#include <set>
+
 #include "jobs_suite.hpp"
 
 namespace jobs {
@@ -60,7 +63,7 @@ TEST_P(jobs_life, a_job_is_submitted_claimed_streamed_and_succeeds) {
     EXPECT_EQ(history[0].ended_at, now());
 
     const auto hooks = on().query(
-        "SELECT id, job_id, team_id, url, event, body, state FROM "
+        "SELECT id, job_id, team_id, url, event, body, state, endpoint FROM "
         "claude_proxy.webhook_deliveries");
     ASSERT_EQ(hooks.size(), 1);
     EXPECT_EQ(database::text_of(hooks[0][0]), "evt_" + id.substr(4) + "_7");
@@ -69,6 +72,7 @@ TEST_P(jobs_life, a_job_is_submitted_claimed_streamed_and_succeeds) {
     EXPECT_NE(database::text_of(hooks[0][5]).find(R"("status":"succeeded","metadata":{"order":"4711"}})"),
               std::string::npos);
     EXPECT_EQ(database::text_of(hooks[0][6]), "waiting");
+    EXPECT_EQ(database::text_of(hooks[0][7]), "https://example.com:443");
 }
 
 TEST_P(jobs_life, another_team_does_not_see_it) {
@@ -277,6 +281,23 @@ TEST_P(jobs_life, what_was_never_announced_is_found) {
     EXPECT_EQ(store->sweep().unannounced, std::vector{id});
 }
 
+TEST_P(jobs_life, a_backlog_is_announced_a_few_at_a_time) {
+    const auto store = open();
+    std::set<std::string> waiting;
+    for (int i = 0; i < 200; ++i) waiting.insert(store->submit(job_of("team_1")).id);
+    tick(rules.sweep_every.count());
+    // Each message wakes a worker that claims until there is nothing left: a long queue costs no more than a short one.
+    for (int sweeps = 0; !waiting.empty(); ++sweeps) {
+        ASSERT_LT(sweeps, 10);
+        const auto told = store->sweep().unannounced;
+        ASSERT_FALSE(told.empty());
+        EXPECT_LE(told.size(), 64);
+        for (const auto& id : told) EXPECT_EQ(waiting.erase(id), 1);
+        store->announced(told);
+    }
+    EXPECT_TRUE(store->sweep().unannounced.empty());
+}
+
 TEST_P(jobs_life, only_what_has_ended_is_removed) {
     const auto store = open();
     const auto id = store->submit(job_of("team_1")).id;
@@ -382,6 +403,41 @@ TEST_P(jobs_life, a_list_is_filtered_and_read_page_by_page) {
     EXPECT_EQ(store->list({.where = lane::batch}).size(), 1);
     EXPECT_EQ(store->list({.model = "another"}).size(), 0);
     EXPECT_EQ(store->count().queued, 6);
+}
+
+TEST_P(jobs_life, teams_share_fairly_and_priority_counts_within_a_team) {
+    const auto store = open();
+    std::vector<std::string> crowd;
+    for (int i = 0; i < 60; ++i) crowd.push_back(store->submit(job_of("team_1")).id);
+    const auto urgent = store->submit(job_of("team_1", 5)).id;
+    tick(1'000);
+    for (int i = 0; i < 5; ++i) store->submit(job_of("team_2"));
+    auto other_lane = job_of("team_3");
+    other_lane.where = lane::batch;
+    store->submit(other_lane);
+    std::map<std::string, int> running;
+    const auto first = store->claim(6);
+    ASSERT_EQ(first.size(), 6);
+    EXPECT_EQ(first[0].about.id, urgent);
+    for (const auto& one : first) ++running[one.about.who.team_id];
+    EXPECT_EQ(running["team_1"], 3);
+    EXPECT_EQ(running["team_2"], 3);
+    // What runs already counts: the one that has fewer running is served first.
+    for (const auto& one : first) {
+        if (one.about.who.team_id == "team_2") store->finish(ending_of(one, ending::way::succeeded));
+    }
+    for (const auto& one : store->claim(2)) EXPECT_EQ(one.about.who.team_id, "team_2");
+    // Nothing is left idle: the rest goes to whoever has work.
+    EXPECT_EQ(store->claim(100).size(), 58);
+    EXPECT_EQ(store->claim(100, lane::batch).size(), 1);
+    // Waiting is worth something: an old job of low priority comes before a new one of high priority.
+    const auto low = store->submit(job_of("team_4", -3)).id;
+    tick(4 * rules.ageing.count());
+    const auto high = store->submit(job_of("team_4", 0)).id;
+    const auto last = store->claim(2);
+    ASSERT_EQ(last.size(), 2);
+    EXPECT_EQ(last[0].about.id, low);
+    EXPECT_EQ(last[1].about.id, high);
 }
 
 }  // namespace

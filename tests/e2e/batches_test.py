@@ -9,6 +9,7 @@ import pytest
 
 from support.client import Client, Truncated, request
 from support.cluster import Cluster, Database
+from support.gateway import CREDENTIAL
 from support.timing import seconds, setting, wait_until
 from support.truth import check_sums, control, price_of, tokens_of
 
@@ -115,11 +116,12 @@ def test_a_replica_that_is_killed_between_making_and_knowing(cluster, simulator)
     """Goal: a batch that upstream made while its replica was killed is found again, once, and is the team's; one that
     upstream never made is given up. Neither is sent twice, and what both held is free afterwards.
 
-    Method: upstream answers the creation late and the replica is killed meanwhile; another creation is cut before
-    upstream has it. The other replica, and the one that starts anew, find out.
+    Method: upstream makes the batch and falls silent in its answer, and the replica is killed meanwhile; of two other
+    creations one is cut in its answer, one before upstream has it. The other replica, and the one that starts anew,
+    find out.
     """
     key = cluster.admin().new_key(name="k", team="team", budgets=["50/month"])["key"]
-    slow = {"fault": "slow-head=60000", "match": {"path": "/v1/messages/batches", "method": "POST"}}
+    slow = {"fault": "stall-after-bytes=10", "match": {"path": "/v1/messages/batches", "method": "POST"}}
     control(simulator, "POST", "/sim/faults", json.dumps(slow).encode())
 
     def broken_off():
@@ -134,7 +136,7 @@ def test_a_replica_that_is_killed_between_making_and_knowing(cluster, simulator)
 
     def upstreams():
         with Client(simulator.port) as client:
-            listed = client.ask(request("GET", "/v1/messages/batches", None, VERSION, key="sk-ant-api03-upstream-credential"))
+            listed = client.ask(request("GET", "/v1/messages/batches", None, VERSION, key=CREDENTIAL))
         return listed.json()["data"]
 
     wait_until(upstreams, 20, "the batch upstream")
@@ -148,28 +150,28 @@ def test_a_replica_that_is_killed_between_making_and_knowing(cluster, simulator)
     assert (row[1], row[2]) == (upstreams()[0]["id"], "settled") and len(upstreams()) == 1
     for number in range(2):
         assert ask(cluster, number, key, "GET", f"/v1/messages/batches/{row[1]}/results").status == 200
-    cut = {"fault": "cut-before-head", "match": {"path": "/v1/messages/batches", "method": "POST"}}
-    control(simulator, "POST", "/sim/faults", json.dumps(cut).encode())
-    assert make(cluster, 1, key, 5, "never").status == 502
-    all_over(cluster, 2)
-    assert len(billed(simulator)) in (5, 10), "whether the simulator made it before the cut is its own affair"
-    check_against_the_truth(cluster, simulator)
+    for number, fault in enumerate(("cut-at-byte=10", "cut-before-head"), start=2):
+        cut = {"fault": fault, "match": {"path": "/v1/messages/batches", "method": "POST"}}
+        control(simulator, "POST", "/sim/faults", json.dumps(cut).encode())
+        assert make(cluster, 1, key, 5, f"cut-{number}").status == 502
+        all_over(cluster, number)
+    assert [row[2] for row in rows(cluster)] == ["settled", "settled", "failed"]
+    assert len(upstreams()) == 2 and check_against_the_truth(cluster, simulator) == 10
 
 
-def test_the_database_goes_away_and_comes_back(simulator, postgres_of_its_own):
+def test_the_database_goes_away_and_comes_back(simulator, postgres):
     """Goal: while the database is away known ids go on working, unknown ones and new batches are refused as retryable,
     and files that are made meanwhile are the team's for good. Batches that ended meanwhile are settled afterwards.
 
     Method: PostgreSQL is stopped in the middle and started again.
     """
-    server = postgres_of_its_own
-    with Cluster(simulator.url, Database.postgres(server), 2, **SETTINGS) as cluster:
+    with Cluster(simulator.url, Database.postgres(postgres), 2, **SETTINGS) as cluster:
         key = cluster.admin().new_key(name="k", team="team", scopes=["*"])["key"]
         known = upload(cluster, 0, key).json()["id"]
         other = upload(cluster, 1, key).json()["id"]
         running = make(cluster, 0, key, 20, delay_ms=1_500)
         assert running.status == 200
-        server.stop()
+        postgres.stop()
         assert ask(cluster, 0, key, "GET", f"/v1/files/{known}").status == 200
         refused = ask(cluster, 0, key, "GET", f"/v1/files/{other}")
         assert (refused.status, reason(refused)) == (503, "resources_unavailable")
@@ -179,7 +181,7 @@ def test_the_database_goes_away_and_comes_back(simulator, postgres_of_its_own):
         meanwhile = upload(cluster, 0, key)
         assert meanwhile.status == 200, meanwhile.body
         assert ask(cluster, 0, key, "GET", f"/v1/files/{meanwhile.json()['id']}").status == 200
-        server.start()
+        postgres.start()
         wait_until(
             lambda: ask(cluster, 1, key, "GET", f"/v1/files/{meanwhile.json()['id']}").status == 200,
             30,

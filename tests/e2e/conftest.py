@@ -10,7 +10,7 @@ import pytest  # noqa: E402
 
 from support import gateway as processes  # noqa: E402
 from support.gateway import CREDENTIAL, Simulator  # noqa: E402
-from support.servers import PgBouncer, Postgres, Redis  # noqa: E402
+from support.servers import PgBouncer, Postgres, Redis, Sqs  # noqa: E402
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -36,6 +36,12 @@ def pgbouncer(postgres):
 @pytest.fixture(scope="session")
 def redis():
     with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqs():
+    with Sqs() as server:
         yield server
 
 

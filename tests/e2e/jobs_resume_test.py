@@ -89,7 +89,8 @@ async def read_all(ports, key, jobs, seed):
 def check_logs(cluster, key, jobs, logs):
     for number, job in enumerate(jobs):
         mine = [log for log, _ in logs[number * READERS : (number + 1) * READERS]]
-        replayed = whole_events(cluster.gateways[number % 2].ask(request("GET", f"/v1/jobs/{job}/events", key=key)).body)
+        answer = cluster.gateways[number % 2].ask(request("GET", f"/v1/jobs/{job}/events", key=key))
+        replayed = whole_events(answer.body)
         assert all(log == replayed for log in mine), job
         ids = [int(found) for found in re.findall(rb"^id: (\d+)$", replayed, re.M)]
         assert ids == list(range(1, len(ids) + 1))

@@ -182,7 +182,9 @@ def test_the_rules_of_the_team_hold_for_its_tokens(gateway, upstream):
     check_refused(ask(gateway, token(HS, team="haiku")), 403, "model_not_allowed")
     cli(gateway.directory, "budgets", "set", "--team", "haiku", "1/day")
     wait_until(
-        lambda: ask(gateway, token(HS, team="haiku"), "/v1/messages/batches").status == 403, 10, "the budget is obeyed"
+        lambda: ask(gateway, token(HS, team="haiku", scope="*"), "/v1/complete").status == 403,
+        10,
+        "the budget is obeyed",
     )
     assert upstream.wait_calls(0) is not None
 

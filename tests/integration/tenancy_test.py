@@ -210,7 +210,7 @@ def test_a_scope_opens_its_routes_and_no_others(gateway, upstream, run, scope):
     give(gateway, "file", "f_1", team=team)
     lists = always(answer(body=EMPTY_LIST))
     others = upstream.default
-    upstream.handler = lambda call, peer: (lists if call.method == b"GET" and call.target in LISTS else others)(call, peer)
+    upstream.handler = lambda call, peer: (lists if call.target in LISTS else others)(call, peer)
     with gateway.client() as client:
         for label, routes in ROUTES.items():
             for method, target, body in routes:
@@ -317,7 +317,7 @@ def test_a_key_works_only_from_its_addresses(gateway, upstream, run):
 
 
 def test_what_is_not_accounted_for_is_refused_under_a_hard_budget(gateway, upstream, run):
-    unaccounted = [("POST", "/v1/messages/batches", b"{}"), ("POST", "/v1/complete", b"{}")]
+    unaccounted = [("POST", "/v1/complete", b"{}"), ("POST", "/v1/future", b"{}")]
     free = [
         ("GET", "/v1/messages/batches", None),
         ("GET", "/v1/messages/batches/b_2/results", None),

@@ -62,12 +62,33 @@ class Database:
     def value(self, sql, *values):
         return self.query(sql, *values)[0][0]
 
+    def change(self, statements):
+        """Pairs of a statement and its values, in one transaction."""
+        if self.is_sqlite:
+            connection = sqlite3.connect(self.url.partition(":")[2], timeout=seconds(30))
+            with connection:
+                for sql, values in statements:
+                    connection.execute(sql.replace("claude_proxy.", "").replace("%s", "?"), values)
+            connection.close()
+            return
+        import psycopg2
+
+        connection = psycopg2.connect(self.direct, connect_timeout=10)
+        try:
+            with connection, connection.cursor() as cursor:
+                for sql, values in statements:
+                    cursor.execute(sql, values)
+        finally:
+            connection.close()
+
 
 class Cluster:
     """`replicas` gateways in front of one upstream. Settings as Gateway takes them; `each`: further ones of each
-    replica."""
+    replica. `with_queue`: the queue of the settings is made."""
 
-    def __init__(self, upstream_url, database, replicas=1, share_journal=False, each=None, **settings):
+    def __init__(
+        self, upstream_url, database, replicas=1, share_journal=False, each=None, with_queue=False, **settings
+    ):
         self.upstream_url, self.database = upstream_url, database
         self._directory = tempfile.TemporaryDirectory(prefix="claude-proxy-cluster-")
         self.directory = self._directory.name
@@ -77,7 +98,9 @@ class Cluster:
             os.path.join(self.directory, "journal" if share_journal else f"journal-{number}")
             for number in range(replicas)
         ]
-        if not database.is_sqlite:
+        if with_queue:
+            assert self.cli("migrate", "--with-queue").code == 0
+        elif not database.is_sqlite:
             self.cli("migrate")
         self.gateways = [None] * replicas
         try:
@@ -88,7 +111,8 @@ class Cluster:
             raise
 
     def cli(self, *words):
-        return cli(self.directory, *words, LOG_LEVEL="warn", **self.database.settings)
+        queue = {name: value for name, value in self.settings.items() if name == "QUEUE_URL" or name[:4] == "AWS_"}
+        return cli(self.directory, *words, LOG_LEVEL="warn", **self.database.settings, **queue)
 
     def start(self, number):
         self.gateways[number] = Gateway(

@@ -45,6 +45,7 @@ PASSED_ON = {
 }
 UNPREFIXED = {
     "ANTHROPIC_API_KEY", "LOG_LEVEL", "LOG_FORMAT", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "QUEUE_URL",
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL_SQS",
 }  # fmt: skip
 REPORT = re.compile(r"runtime error:|Sanitizer|LeakSanitizer|WARNING: ThreadSanitizer|Assertion .* failed")
 

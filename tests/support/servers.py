@@ -188,8 +188,10 @@ class Postgres(Server):
     stop_signal, death_signal = signal.SIGINT, signal.SIGQUIT
     unprivileged = True
 
-    def __init__(self):
+    def __init__(self, synced=False):
+        """`synced`: a commit waits for the disk, as it does where the machine may crash."""
         super().__init__()
+        self.synced = synced
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4]))
         binary = found[-1] if found else shutil.which("initdb")
         assert binary, "PostgreSQL is not installed: tools/setup.sh test"
@@ -209,7 +211,7 @@ class Postgres(Server):
                 f"unix_socket_directories = '{self.directory}'\n"
                 "max_connections = 200\n"
                 "shared_buffers = 64MB\n"
-                "fsync = off\n"  # the machine does not crash, processes do
+                f"fsync = {'on' if self.synced else 'off'}\n"  # the machine does not crash, processes do
                 "deadlock_timeout = 100ms\n"
                 "log_min_messages = warning\n"
             )
