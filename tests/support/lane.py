@@ -21,6 +21,11 @@ SETTINGS = {
 }
 
 
+def one_batch_of(count):
+    """Settings under which so many jobs become one batch, however long it takes to submit them."""
+    return {"BATCH_AGE_MAX": "1h", "BATCH_COUNT_MIN": count}
+
+
 def body(text="hi", **more):
     return {"model": MODEL, "max_tokens": 40, "messages": [{"role": "user", "content": text}], **more}
 
@@ -93,7 +98,7 @@ def batches(cluster):
 
 def arm(simulator, fault, method="POST", path="/v1/messages/batches", count=1):
     """The simulator's next answers of this kind go wrong."""
-    what = {"fault": fault, "method": method, "path": path, "count": count}
+    what = {"fault": fault, "match": {"method": method, "path": path}, "count": count}
     control(simulator, "POST", "/sim/faults", json.dumps(what).encode())
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from support.cluster import Cluster, Database
 from support.gateway import CREDENTIAL, Simulator
-from support.lane import SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed, made_upstream
+from support.lane import (
+    SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed, made_upstream, one_batch_of,
+)  # fmt: skip
 from support.timing import seconds, setting, wait_until
 from support.truth import control
 
@@ -54,16 +56,18 @@ def test_two_replicas_share_the_lane(cluster, simulator):
     assert check_ledger(cluster, simulator) == 120
 
 
-def test_a_batch_goes_over_to_the_other_replica_when_its_own_dies(cluster, simulator):
+def test_a_batch_goes_over_to_the_other_replica_when_its_own_dies(simulator, postgres, pgbouncer):
     """Method: one replica is killed while the batch is under way, and started anew at the end for its journal."""
-    lane = lane_of(cluster)
-    jobs = [lane.submit(number=0) for _ in range(30)]
-    wait_until(lambda: [row[0] for row in batches(cluster)] == ["open"], 20, "an open batch")
-    cluster.kill(0)
-    lane.wait(jobs, "succeeded", timeout=60, number=1)
-    cluster.start(0)
-    all_settled(cluster)
-    assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 30
+    settings = {**SETTINGS, **one_batch_of(30)}
+    with Cluster(simulator.url, Database.postgres(postgres, pgbouncer), 2, **settings) as cluster:
+        lane = lane_of(cluster)
+        jobs = [lane.submit(number=0) for _ in range(30)]
+        wait_until(lambda: [row[0] for row in batches(cluster)] == ["open"], 20, "an open batch")
+        cluster.kill(0)
+        lane.wait(jobs, "succeeded", timeout=60, number=1)
+        cluster.start(0)
+        all_settled(cluster)
+        assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 30
 
 
 def test_killed_before_the_record_the_other_replica_finds_the_batch(simulator, postgres, pgbouncer):
@@ -71,7 +75,7 @@ def test_killed_before_the_record_the_other_replica_finds_the_batch(simulator, p
 
     Method: only the first replica gathers; the simulator makes the batch and holds its answer back.
     """
-    each = [{}, {"BATCH_AGE_MAX": "1h", "BATCH_COUNT_MIN": 1_000}]
+    each = [one_batch_of(9), one_batch_of(1_000)]
     database = Database.postgres(postgres, pgbouncer)
     with Cluster(simulator.url, database, 2, each=each, **SETTINGS) as cluster:
         lane = lane_of(cluster)
@@ -89,7 +93,7 @@ def test_killed_before_the_record_the_other_replica_finds_the_batch(simulator, p
 def test_killed_while_results_come_the_other_replica_hands_out_the_rest(simulator, postgres, pgbouncer):
     """Method: the results of one big batch stop in the middle, when some are with their jobs; their reader, whom the
     batch's row names, is killed then."""
-    settings = {**SETTINGS, "BATCH_AGE_MAX": "1h", "BATCH_COUNT_MIN": 150, "BATCH_LEASE": setting(5_000)}
+    settings = {**SETTINGS, **one_batch_of(150), "BATCH_LEASE": setting(5_000)}
     with Cluster(simulator.url, Database.postgres(postgres, pgbouncer), 2, **settings) as cluster:
         lane = lane_of(cluster)
         arm(simulator, "stall-after-bytes=75000", "GET", "/v1/messages/batches/*", count=10)
