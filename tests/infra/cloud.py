@@ -36,7 +36,9 @@ def find_mirror():
             return place
     look = ["find", "/", "-xdev", "-maxdepth", "8", "-name", "terraform-provider-aws_v5*", "-type", "f"]
     try:
-        found = subprocess.run(look, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=False, text=True)
+        found = subprocess.run(
+            look, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=False, text=True
+        )
     except subprocess.TimeoutExpired:
         return None
     for path in found.stdout.split("\n"):

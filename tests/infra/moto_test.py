@@ -69,7 +69,7 @@ class Stack:
             TF_VAR_origin_secrets=json.dumps(ORIGIN_SECRETS),
             TF_DATA_DIR=os.path.join(terraform.folder, "data-stack"),
         )
-        self.resources, self.outputs = [], {}
+        self.resources, self.outputs, self.bucket_policy = [], {}, None
 
     def word(self, *words, **more):
         return self.terraform.good("../scripts/tf.sh", "staging", *words, **more)
@@ -80,6 +80,10 @@ class Stack:
         given = [f"-var=region={cloud.REGION}", "-var=state_bucket=state-of-a-test"]
         command = ["terraform", "-chdir=bootstrap", "apply", "-auto-approve", "-input=false", "-no-color", *given]
         self.terraform.good(*command, **data)
+        # The policy refuses plain http, and that is what moto speaks.
+        s3 = self.client("s3")
+        self.bucket_policy = json.loads(s3.get_bucket_policy(Bucket="state-of-a-test")["Policy"])
+        s3.delete_bucket_policy(Bucket="state-of-a-test")
 
     def apply(self):
         self.word("init", "-no-color")
@@ -150,6 +154,8 @@ def test_the_state_is_in_the_bucket_and_not_locked(stack):
     assert all(s3.get_public_access_block(Bucket="state-of-a-test")["PublicAccessBlockConfiguration"].values())
     rule = s3.get_bucket_encryption(Bucket="state-of-a-test")["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    statement = listed(stack.bucket_policy["Statement"])[0]
+    assert statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_a_locked_state_is_respected(stack):
@@ -157,7 +163,8 @@ def test_a_locked_state_is_respected(stack):
     lock = {"ID": "11111111-2222-3333-4444-555555555555", "Operation": "apply", "Who": "somebody else", "Info": ""}
     s3.put_object(Bucket="state-of-a-test", Key="claude-proxy/staging.tfstate.tflock", Body=json.dumps(lock).encode())
     try:
-        done = stack.terraform.run("../scripts/tf.sh", "staging", "plan", "-input=false", "-no-color", "-lock-timeout=0s")
+        command = ["../scripts/tf.sh", "staging", "plan", "-input=false", "-no-color", "-lock-timeout=0s"]
+        done = stack.terraform.run(*command)
     finally:
         s3.delete_object(Bucket="state-of-a-test", Key="claude-proxy/staging.tfstate.tflock")
     assert done.returncode != 0 and "Error acquiring the state lock" in done.stdout, done.stdout[-2000:]
@@ -185,7 +192,8 @@ def test_the_longest_stream_is_everywhere(stack):
 def test_the_load_balancer_answers_cloudfront_only(stack):
     ec2, elb = stack.client("ec2"), stack.client("elbv2")
     lists = ec2.describe_managed_prefix_lists()["PrefixLists"]
-    cloudfront = next(each for each in lists if each["PrefixListName"] == "com.amazonaws.global.cloudfront.origin-facing")
+    name = "com.amazonaws.global.cloudfront.origin-facing"
+    cloudfront = next(each for each in lists if each["PrefixListName"] == name)
     balancer = elb.describe_load_balancers(LoadBalancerArns=[stack.only("aws_lb")["arn"]])["LoadBalancers"][0]
     rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": balancer["SecurityGroups"]}])
     inward = [each for each in rules["SecurityGroupRules"] if not each["IsEgress"]]
@@ -209,7 +217,8 @@ def test_nothing_else_is_open(stack):
     rules = stack.client("ec2").describe_security_group_rules()["SecurityGroupRules"]
     made = {values["id"]: values["name"] for _, kind, values in stack.resources if kind == "aws_security_group"}
     inward = [each for each in rules if not each["IsEgress"] and each["GroupId"] in made]
-    by_address = [(made[each["GroupId"]], each["CidrIpv4"], each["FromPort"]) for each in inward if each.get("CidrIpv4")]
+    from_addresses = [each for each in inward if each.get("CidrIpv4")]
+    by_address = [(made[each["GroupId"]], each["CidrIpv4"], each["FromPort"]) for each in from_addresses]
     admin = [(f"claude-proxy-{task}", "10.9.0.0/24", 8081) for task in ("api", "worker")]
     assert sorted(by_address) == sorted(admin)
     for which in ("api", "worker"):
@@ -218,7 +227,8 @@ def test_nothing_else_is_open(stack):
         )["services"][0]
         network = service["networkConfiguration"]["awsvpcConfiguration"]
         assert network["assignPublicIp"] == "DISABLED"
-        private = {values["id"] for address, kind, values in stack.resources if kind == "aws_subnet" and ".private[" in address}
+        subnets = [(address, values["id"]) for address, kind, values in stack.resources if kind == "aws_subnet"]
+        private = {its for address, its in subnets if ".private[" in address}
         assert set(network["subnets"]) == private
 
 
@@ -408,5 +418,5 @@ def test_all_of_it_is_gone_after_destroy(stack, reader):
     assert not left
     kept = [kind for _, kind, values in made if kind == "aws_ecs_task_definition" and reader.there(kind, values)]
     assert len(kept) == 3, STAYS["aws_ecs_task_definition"]
-    state = json.loads(stack.client("s3").get_object(Bucket="state-of-a-test", Key="claude-proxy/staging.tfstate")["Body"].read())
-    assert state["resources"] == []
+    kept = stack.client("s3").get_object(Bucket="state-of-a-test", Key="claude-proxy/staging.tfstate")["Body"]
+    assert json.loads(kept.read())["resources"] == []

@@ -17,7 +17,7 @@ class Readers:
             return bool(look(values))
         except botocore.exceptions.ClientError as problem:
             code = problem.response["Error"]["Code"]
-            if "NotFound" in code or "NoSuch" in code or "Nonexist" in code or "NonExist" in code or "not exist" in str(problem):
+            if any(word in code.lower() for word in ("notfound", "nosuch", "nonexist")) or "not exist" in str(problem):
                 return False
             raise
 
@@ -194,4 +194,5 @@ class Readers:
 
     def sns_topic_subscription(self, values):
         found = self.client("sns").list_subscriptions()["Subscriptions"]
-        return [each for each in found if each["TopicArn"] == values["topic_arn"] and each["Endpoint"] == values["endpoint"]]
+        wanted = (values["topic_arn"], values["endpoint"])
+        return [each for each in found if (each["TopicArn"], each["Endpoint"]) == wanted]

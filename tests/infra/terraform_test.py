@@ -1,4 +1,4 @@
-"""infra/terraform without any cloud: format, validity, the tests with the mock provider, and what it says of the program."""
+"""infra/terraform without any cloud: format, validity, the tests with the mock provider, what it says of the program."""
 
 import os
 import re
@@ -103,7 +103,8 @@ def test_every_setting_of_a_task_exists():
 def test_every_word_of_a_task_exists():
     commands = text_of("src/app/commands.cpp") + text_of("src/app/migrate.cpp")
     tasks = text_of("infra/terraform/modules/ecs/main.tf")
-    words = [word for listed in re.findall(r"command\s+= \[([^\]]*)\]", tasks) for word in re.findall(r'"([^"]+)"', listed)]
+    lists = re.findall(r"command\s+= \[([^\]]*)\]", tasks)
+    words = [word for each in lists for word in re.findall(r'"([^"]+)"', each)]
     assert sorted(words) == ["--with-queue", "migrate", "serve", "worker"]
     for word in words:
         assert f'"{word}"' in commands, word  # as CLI11 is told it
@@ -141,7 +142,8 @@ def test_scripts_are_clean():
         if name.endswith(".sh")
     )
     assert scripts
+    command = ["shellcheck", "-x", *scripts]
     done = subprocess.run(
-        ["shellcheck", "-x", *scripts], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout
