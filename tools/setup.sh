@@ -26,7 +26,7 @@ packages_of() {
             python3-psycopg2 ;;
         dev) echo libclang-rt-19-dev llvm-19 lld-19 clang-tidy-19 clang-format-19 shellcheck ;;
         conformance) echo python3-venv ;;
-        infra) echo shellcheck python3 python3-pytest python3-boto3 ;;
+        infra) echo shellcheck jq curl awscli python3 python3-pytest python3-boto3 ;;
         bench) echo nginx-light wrk strace python3 ;;
         *) give_up "unknown word '$1'; known are: run test dev bench conformance infra" ;;
     esac

@@ -1,4 +1,4 @@
-"""infra/terraform without any cloud: format, validity, the tests with the mock provider, what it says of the program."""
+"""infra/terraform without any cloud: format, validity, tests with the mock provider, what it says of the gateway."""
 
 import os
 import re
