@@ -70,6 +70,12 @@ act() {
     if [ "$live" = true ]; then "$@"; fi
 }
 
+# The CLI's first version does not heed AWS_ENDPOINT_URL for this service.
+sqs() {
+    local where=${AWS_ENDPOINT_URL_SQS:-${AWS_ENDPOINT_URL:-}}
+    aws sqs "$@" ${where:+--endpoint-url "$where"} --output json
+}
+
 service_field() { # service_field SERVICE JQ
     aws ecs describe-services --cluster "$cluster" --services "$1" --output json | jq -er ".services[0] | $2"
 }

@@ -24,7 +24,7 @@ need_live_confirmed
 read_outputs
 to=$(output queue_url)
 from=$(output dead_queue_url)
-waiting=$(aws sqs get-queue-attributes --queue-url "$from" --attribute-names ApproximateNumberOfMessages --output json |
+waiting=$(sqs get-queue-attributes --queue-url "$from" --attribute-names ApproximateNumberOfMessages |
     jq -er .Attributes.ApproximateNumberOfMessages)
 say "about $waiting messages in the dead-letter queue"
 if [ "$live" = false ]; then
@@ -34,17 +34,17 @@ fi
 moved=0
 while [ "$moved" -lt "$max" ]; do
     left=$((max - moved))
-    taken=$(aws sqs receive-message --queue-url "$from" --max-number-of-messages $((left < 10 ? left : 10)) \
-        --wait-time-seconds 1 --visibility-timeout 60 --output json)
+    taken=$(sqs receive-message --queue-url "$from" --max-number-of-messages $((left < 10 ? left : 10)) \
+        --wait-time-seconds 1 --visibility-timeout 60)
     # The command says nothing at all when there is nothing.
     if [ -z "$taken" ] || [ "$(jq '.Messages // [] | length' <<<"$taken")" -eq 0 ]; then break; fi
     entries=$(jq -c '[.Messages | to_entries[] | {Id: (.key | tostring), MessageBody: .value.Body}]' <<<"$taken")
-    sent=$(aws sqs send-message-batch --queue-url "$to" --entries "$entries" --output json)
+    sent=$(sqs send-message-batch --queue-url "$to" --entries "$entries")
     gone=$(jq -c --argjson sent "$sent" '[.Messages | to_entries[] | (.key | tostring) as $id |
         select(any($sent.Successful[]?; .Id == $id)) | {Id: $id, ReceiptHandle: .value.ReceiptHandle}]' <<<"$taken")
     count=$(jq length <<<"$gone")
     [ "$count" -gt 0 ] || give_up "nothing was taken by $to: $sent"
-    aws sqs delete-message-batch --queue-url "$from" --entries "$gone" --output json >/dev/null
+    sqs delete-message-batch --queue-url "$from" --entries "$gone" >/dev/null
     moved=$((moved + count))
 done
 say "done: $moved messages moved"

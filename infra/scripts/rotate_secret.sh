@@ -43,7 +43,8 @@ fi
 
 cat >"$work/value"
 [ -s "$work/value" ] || give_up "the new value has to come on standard input"
-if ! aws secretsmanager get-secret-value --secret-id "$secret" --output json >"$work/answer" 2>"$work/why"; then
+if ! aws secretsmanager get-secret-value --secret-id "$secret" --version-stage AWSCURRENT --output json \
+    >"$work/answer" 2>"$work/why"; then
     grep -q ResourceNotFound "$work/why" || give_up "the secret cannot be read: $(cat "$work/why")"
     echo '{"SecretString": "{}"}' >"$work/answer" # it has no value yet
 fi

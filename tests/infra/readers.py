@@ -154,11 +154,6 @@ class Readers:
         found = self.client("elasticache").describe_cache_subnet_groups(CacheSubnetGroupName=values["name"])
         return found["CacheSubnetGroups"]
 
-    def elasticache_replication_group(self, values):
-        return self.client("elasticache").describe_replication_groups(ReplicationGroupId=values["id"])[
-            "ReplicationGroups"
-        ]
-
     # Roles.
 
     def iam_role(self, values):

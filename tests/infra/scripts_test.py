@@ -57,6 +57,7 @@ class Installation:
         ecs, elb, ec2, sqs = (self.client(each) for each in ("ecs", "elbv2", "ec2", "sqs"))
         ecs.create_cluster(clusterName="claude-proxy")
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})  # or moto's run_task breaks
         subnets = [
             ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{i}.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
             for i, zone in enumerate([f"{cloud.REGION}a", f"{cloud.REGION}b"])
@@ -82,6 +83,7 @@ class Installation:
         for tag in ("one", "two", "three"):
             self.push(tag)
         network = {"awsvpcConfiguration": {"subnets": subnets, "securityGroups": [group]}}
+        memory = {"memoryReservation": 256}  # moto's run_task counts it, also where a task has its own
         for which, family in FAMILIES.items():
             ecs.register_task_definition(
                 family=family,
@@ -91,7 +93,7 @@ class Installation:
                 memory="512",
                 executionRoleArn=f"arn:aws:iam::{cloud.ACCOUNT}:role/execution",
                 taskRoleArn=f"arn:aws:iam::{cloud.ACCOUNT}:role/{which}",
-                containerDefinitions=[{"name": "claude-proxy", "image": self.image("one"), "command": [which]}],
+                containerDefinitions=[{"name": "claude-proxy", "image": self.image("one"), "command": [which], **memory}],
             )
         for which, service in SERVICES.items():
             ecs.create_service(
@@ -125,7 +127,8 @@ class Installation:
             json.dump({key: {"value": value} for key, value in said.items()}, file)
 
     def push(self, tag):
-        manifest = json.dumps({"schemaVersion": 2, "config": {"digest": f"sha256:{tag}"}})
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {"digest": f"sha256:{tag}"}})
         self.client("ecr").put_image(repositoryName="claude-proxy", imageManifest=manifest, imageTag=tag)
 
     def image(self, tag):
@@ -183,7 +186,9 @@ class Installation:
         return int(found["Attributes"][name])
 
     def secret(self):
-        found = self.client("secretsmanager").get_secret_value(SecretId="claude-proxy-secrets")
+        found = self.client("secretsmanager").get_secret_value(
+            SecretId="claude-proxy-secrets", VersionStage="AWSCURRENT"
+        )
         return json.loads(found["SecretString"])
 
 
