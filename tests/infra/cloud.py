@@ -36,8 +36,9 @@ NOT_IN_MOTO = {
 
 
 def find_mirror():
-    """The folder above registry.terraform.io/, or None: TF_PLUGIN_MIRROR, Terraform's own places, then a short look."""
-    binary = "registry.terraform.io/hashicorp/aws/5.*/*/terraform-provider-aws*"
+    """The folder of a plugin mirror (HOST/hashicorp/aws/... lies below it), or None: TF_PLUGIN_MIRROR, Terraform's own
+    places, then a short look."""
+    binary = "*/hashicorp/aws/5.*/*/terraform-provider-aws*"
     places = [os.environ.get("TF_PLUGIN_MIRROR", ""), os.path.expanduser("~/.terraform.d/plugins")]
     places += ["/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins"]
     for place in filter(None, places):
@@ -51,8 +52,8 @@ def find_mirror():
     except subprocess.TimeoutExpired:
         return None
     for path in found.stdout.split("\n"):
-        if "/registry.terraform.io/hashicorp/aws/" in path:
-            return path.split("/registry.terraform.io/")[0] or "/"
+        if "/hashicorp/aws/" in path:
+            return os.path.dirname(path.split("/hashicorp/aws/")[0]) or "/"
     return None
 
 

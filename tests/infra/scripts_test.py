@@ -93,7 +93,9 @@ class Installation:
                 memory="512",
                 executionRoleArn=f"arn:aws:iam::{cloud.ACCOUNT}:role/execution",
                 taskRoleArn=f"arn:aws:iam::{cloud.ACCOUNT}:role/{which}",
-                containerDefinitions=[{"name": "claude-proxy", "image": self.image("one"), "command": [which], **memory}],
+                containerDefinitions=[
+                    {"name": "claude-proxy", "image": self.image("one"), "command": [which], **memory}
+                ],
             )
         for which, service in SERVICES.items():
             ecs.create_service(
