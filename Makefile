@@ -1,5 +1,5 @@
 # Thin words over tools/ and the presets of CMakePresets.json; CI uses the same. `make` alone lists them.
-.PHONY: help setup build run test test-asan test-tsan lint format fuzz-smoke conformance bench clean
+.PHONY: help setup build run test test-asan test-tsan lint format fuzz-smoke conformance infra-test bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,9 @@ conformance: ## other clients and SDKs against the gateway
 	@tools/setup.sh run test conformance
 	@tools/build.sh release claude-proxy claude-sim
 	@PATH="$(CURDIR)/build/node/bin:$$PATH" tests/conformance/run
+
+infra-test: ## infra/: format, validity, Terraform's tests, applied to moto; says loudly what could not run
+	@tools/infra_test.sh
 
 bench: ## the gateway beside nginx; prints ratios and writes a report
 	@tools/setup.sh run bench

@@ -16,6 +16,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -67,7 +68,7 @@ class Processes:
             "LOG_FORMAT": "json",
             **settings,
         }
-        if settings:
+        if "DATABASE_URL" in settings:
             more = ["--with-queue"] if "QUEUE_URL" in settings else []
             subprocess.run(
                 [self.gateway, "migrate", *more], env=self.settings, cwd=self.rundir, check=True, capture_output=True
@@ -117,7 +118,9 @@ class Bench:
         self.postgres = stack.enter_context(Postgres(synced=True))
         self.redis = stack.enter_context(Redis())
         self.sqs = stack.enter_context(Sqs())
-        self.databases, self.queues = 0, 0
+        for server in (self.postgres, self.redis, self.sqs):
+            machine.session_comes_first(server.process.pid, arguments.nice)
+        self.databases = 0
         self.rows = []
 
     def shared(self, queue=False):
@@ -176,9 +179,10 @@ class Bench:
     def add(self, what, values, bar, at_least, notes="", errors=0):
         value = median(values)
         is_good = not errors and (value >= bar if at_least else value <= bar)
-        sign = ">=" if at_least else "<="
-        self.rows.append(Row(what, value, f"{sign} {bar:,g}", is_good, f"{errors} errors; {notes}" if errors else notes))
-        print(f"  {what}: {value:,.2f} ({sign} {bar:,g}), rounds {[round(each, 2) for each in values]} {notes}", flush=True)
+        limit = f"{'>=' if at_least else '<='} {bar:,g}"
+        notes = f"{errors} errors; {notes}" if errors else notes
+        self.rows.append(Row(what, value, limit, is_good, notes))
+        print(f"  {what}: {value:,.2f} ({limit}), rounds {[round(each, 2) for each in values]} {notes}", flush=True)
 
     # --- the parts
 
@@ -188,17 +192,28 @@ class Bench:
         for name, settings, bar in (("SQLite", dict, 5000), ("PostgreSQL", self.shared, 3000)):
             rates, tails, errors, cpu = [], [], 0, []
             for _ in range(self.rounds):
-                with Processes(self.arguments, self.mock, {**settings(), "CLAUDE_PROXY_THREADS": "2"}, ["serve"]) as ours:
-                    common = {"status": 202, "must": '"queued"', "conns": 256, "warmup": 1}
+                chosen = {"CLAUDE_PROXY_THREADS": "2", **settings()}
+                with Processes(self.arguments, self.mock, chosen, ["serve"]) as ours:
+                    common = {"status": 202, "must": '"queued"', "conns": 256}
                     full = self.load(ours, "req", body, "/v1/jobs", duration=5, **common)
-                    half = self.load(ours, "req", body, "/v1/jobs", duration=5, rate=bar / 2, **common)
-                    rates.append(full["per_s"])
-                    tails.append(half["latency_us"]["p99"] / 1000)
-                    cpu.append(sum(full["cpu"]) / full["ok"] * 1e6 if full["ok"] else 0)
-                    errors += full["errors"] + half["errors"]
+                    half = self.load(ours, "req", body, "/v1/jobs", duration=5, warmup=1, rate=bar / 2, **common)
+                    missing = full["ok"] + half["ok"] - self.jobs_of(ours)
+                rates.append(full["per_s"])
+                tails.append(half["latency_us"]["p99"] / 1000)
+                cpu.append(sum(full["cpu"]) / full["ok"] * 1e6 if full["ok"] else 0)
+                errors += full["errors"] + half["errors"] + abs(missing)
             notes = f"{median(cpu):.0f} us of our CPU a submit; others used {full['others_cpu']:.1f} CPUs"
             self.add(f"{name}: submits a second", rates, bar, True, notes, errors)
             self.add(f"{name}: submit, p99 at {bar // 2:,} a second, ms", tails, 50, False, "", errors)
+
+    def jobs_of(self, processes):
+        """How many there are in the database: each answer must stand for one."""
+        count = "SELECT count(*) FROM {}jobs"
+        url = processes.settings.get("DATABASE_URL")
+        if url:
+            return int(self.postgres.sql(count.format("claude_proxy."), url.rpartition("/")[2]))
+        with contextlib.closing(sqlite3.connect(processes.rundir / "var" / "claude-proxy.db")) as database:
+            return database.execute(count.format("")).fetchone()[0]
 
     def first_event(self):
         """One job at a time on an idle system, beside one direct stream at a time through the same process."""
@@ -239,7 +254,8 @@ class Bench:
             )
             notes = (
                 f"direct {each[0]:.1f} us an event, {direct['rss_mib'][0]:.0f} MiB; jobs {each[1]:.1f} us ({split});"
-                f" an event is seen after {jobs['lag_us']['p50'] / 1000:.0f} ms (p50), {jobs['lag_us']['p99'] / 1000:.0f}"
+                f" an event is seen after {jobs['lag_us']['p50'] / 1000:.0f} ms (p50),"
+                f" {jobs['lag_us']['p99'] / 1000:.0f}"
                 f" (p99), direct {direct['lag_us']['p50'] / 1000:.0f}, {direct['lag_us']['p99'] / 1000:.0f};"
                 f" others used {jobs['others_cpu']:.1f} CPUs"
             )
@@ -273,7 +289,7 @@ def main() -> int:
         for part in arguments.parts.split(","):
             print(f"{part}, load average {os.getloadavg()[0]:.1f}", flush=True)
             getattr(bench, part.replace("-", "_"))()
-    lines = [[row.what, f"{row.measured:,.2f}", row.bar, "ok" if row.is_good else "FAIL", row.notes] for row in bench.rows]
+    lines = [[row.what, f"{row.measured:,.2f}", row.bar, ("FAIL", "ok")[row.is_good], row.notes] for row in bench.rows]
     print("\n" + tables.markdown(["", "measured", "bar", "", "notes"], lines))
     return 0 if all(row.is_good for row in bench.rows) else 1
 

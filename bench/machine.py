@@ -140,3 +140,11 @@ def come_first(nice: int) -> None:
         atexit.register(autogroup.write_text, before)
     except OSError:
         pass
+
+
+def session_comes_first(pid: int, nice: int) -> None:
+    """The same for the session of a server that has made itself one; its processes have the nice value already."""
+    try:
+        pathlib.Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+    except OSError:
+        pass

@@ -127,7 +127,7 @@ export CLAUDE_PROXY_LISTEN=$listen CLAUDE_PROXY_ADMIN_LISTEN=$admin
 # Nobody balances load here, so nobody has to be told before a stop.
 if [ -z "$(setting CLAUDE_PROXY_DRAIN_DELAY)" ]; then export CLAUDE_PROXY_DRAIN_DELAY=0ms; fi
 
-"${launch[@]}" build/release/claude-proxy serve </dev/null &
+"${launch[@]}" build/release/claude-proxy serve --with-worker </dev/null &
 gateway=$!
 stopping=no
 stop_gateway() {

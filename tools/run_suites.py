@@ -92,9 +92,9 @@ SUITES = [
     Suite("tidy", ["tools/tidy"], count_tidy, 120),
     Suite("tools", [*PYTEST, "tools/"], count_junit, 300),
     Suite("unit", ["{build}/unit_tests", "--gtest_brief=1", "--gtest_output=json:{report}"], count_gtest, 300, True),
-    Suite("contract", ["tools/with_servers", *CONTRACT], count_gtest, 600, True),
+    Suite("contract", ["tools/with_servers", *CONTRACT], count_gtest, 1200, True),
     Suite("integration", [*PYTEST, "tests/integration"], count_junit, 1200, True),
-    Suite("e2e", [*PYTEST, "tests/e2e"], count_junit, 900),
+    Suite("e2e", [*PYTEST, "tests/e2e"], count_junit, 1500),
     Suite("sdk", [*NODE, *sorted(glob.glob("tests/sdk/*.test.mjs", root_dir=ROOT))], count_tap, 600),
 ]
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is missing on Debian 12, and nothing that is there. Repeating it costs a second.
 #
-#   tools/setup.sh [run] [test] [dev] [bench] [conformance]      default: run test dev
+#   tools/setup.sh [run] [test] [dev] [bench] [conformance] [infra]      default: run test dev
 #
 #   run    what building needs            test   the test runners and their node packages
 #   dev    sanitizers, fuzzers, linters   bench  nginx and the load tools
 #   conformance  what other clients than Node's need
+#   infra  what checks infra/; terraform and moto are used where they are, and not installed
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,8 +26,9 @@ packages_of() {
             python3-psycopg2 ;;
         dev) echo libclang-rt-19-dev llvm-19 lld-19 clang-tidy-19 clang-format-19 shellcheck ;;
         conformance) echo python3-venv ;;
+        infra) echo shellcheck jq curl awscli python3 python3-pytest python3-boto3 ;;
         bench) echo nginx-light wrk strace python3 ;;
-        *) give_up "unknown word '$1'; known are: run test dev bench conformance" ;;
+        *) give_up "unknown word '$1'; known are: run test dev bench conformance infra" ;;
     esac
 }
 

@@ -46,7 +46,7 @@ TEST(message_events, a_stream_begins_empty_and_ends_with_its_reason) {
 TEST(message_events, line_ends_between_tokens_do_not_end_an_event) {
     const auto events = events_of_message("{\"content\":\n[{\"type\":\"text\",\r\n\"text\":\"x\"}],\"usage\":{\n}}");
     ASSERT_TRUE(events);
-    EXPECT_EQ(together(*events), R"({"content":[{"type":"text","text":"x"}],"usage":{ }})");
+    EXPECT_EQ(together(*events), R"({"content":[{"type":"text","text":"x"}],"usage":{}})");
 }
 
 TEST(message_events, what_is_no_message_is_refused) {

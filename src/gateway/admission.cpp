@@ -213,11 +213,18 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
             return governance::begin_all(limits, into.input_estimate_, now_us, unsure);
         };
         const std::int64_t now_us = x.client.reactor().now_us();
+        // What was counted at the submit is given back, to be taken by `begin`: else a key that submits as fast as it
+        // may would never be let in again.
+        if (x.counted) std::ranges::for_each(limits, [&](auto* each) { each->return_request(now_us); });
+        const auto refuse = [&](base::error why) {
+            if (x.counted) std::ranges::for_each(limits, [&](auto* each) { each->charge_request(now_us); });
+            return std::unexpected(std::move(why));
+        };
         refusal refused = begin(now_us, governance::when_unsure::ask);
         if (refused && refused->why.pending) {
-            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
+            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return refuse(asked.error());
         }
-        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
+        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return refuse(may.error());
         into.limits_ = std::move(limits);
     }
 

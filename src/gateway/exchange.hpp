@@ -56,6 +56,7 @@ struct exchange {
     std::string path{};         // normalised: one /v1 prefix, percent-decoded; what routes match
     bool head_method = false;   // HEAD: answers have no body
     bool http_1_0 = false;      // no chunked coding downstream
+    bool counted = false;       // of a job: its submit was the request that a minute's limit counts
     bool answered = false;      // a final status was written, whole or in part
     http::body_reservation reservation{};
     std::shared_ptr<const governance::caller> caller{};  // set once the request is authenticated

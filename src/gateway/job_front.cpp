@@ -67,12 +67,14 @@ net::task<void> job_front::run(exchange& x, const http::request_head& head) {
     x.record.route = found.row->label;
     x.caller = caller_;
     x.money = std::move(money_);
+    x.counted = true;
     x.record.caller = x.caller->key_id;
     x.record.team = x.caller->team_name;
     // The address that the job came from was looked at when it was submitted; what a key may do is asked again.
-    if (!x.caller->may_use_route(found.row->label)) {
+    constexpr std::string_view scope = "jobs";
+    if (!x.caller->may_use_route(scope)) {
         co_await gateway::refuse(
-            x, {errc::permission_denied, fmt::format("The key's scopes do not include `{}`.", found.row->label)});
+            x, {errc::permission_denied, fmt::format("The key's scopes do not include `{}`.", scope)});
         co_return;
     }
     co_await found.row->run(x, parts_, head);

@@ -133,6 +133,8 @@ public:
     // Of count_request: takes one request, and gives it back.
     std::optional<limit_refusal> take_request(std::int64_t now_us, when_unsure unsure);
     void return_request(std::int64_t now_us) { charge(requests_, -1, now_us); }
+    // Counts one that must not be refused: what was returned was not taken after all.
+    void charge_request(std::int64_t now_us) { charge(requests_, 1, now_us); }
 
     // What a caller may be told of one kind: of the shared bucket, if it is shared.
     struct reading {

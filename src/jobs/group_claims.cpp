@@ -16,8 +16,8 @@ using database::text_of;
 
 constexpr std::size_t teams_max = 1'024;  // that one claim looks at; the others come when those are served
 constexpr std::size_t teams_a_statement = 64;
-constexpr std::size_t candidates_more = 4;  // of each team, beyond an equal share
-constexpr std::int64_t swept_max = 500;     // jobs of each kind in one sweep
+constexpr std::size_t candidates_more = 4;    // of each team, beyond an equal share
+constexpr std::int64_t swept_max = 500;       // jobs of each kind in one sweep
 constexpr std::int64_t unannounced_max = 64;  // a message wakes a worker, which claims until there is nothing more
 constexpr std::int64_t promoted_max = 1'000;
 

@@ -253,12 +253,15 @@ void owners::state::run() {
         auto listed = std::exchange(lists, {});
         auto forgotten = std::exchange(gone, {});
         held.unlock();
+        // What is gone goes first: a question behind it must not find it. During an outage nobody waits for that.
+        bool is_forgotten = forgotten.empty();
+        if (!is_forgotten && !is_out) is_forgotten = forget(forgotten);
         if (!asked.empty()) answer(asked);
         for (auto& each : listed) answer(each);
-        bool done = write();
-        if (done && !forgotten.empty()) done = forget(forgotten);
+        if (write() && !is_forgotten) is_forgotten = forget(forgotten);
         held.lock();
-        if (!done) gone.insert(gone.end(), forgotten.begin(), forgotten.end());
+        for (const auto& id : forgotten) known.erase(id);  // a question during an outage may have put them back
+        if (!is_forgotten) gone.insert(gone.end(), forgotten.begin(), forgotten.end());
         if (last && questions.empty() && lists.empty()) return;
     }
 }

@@ -16,7 +16,8 @@ using std::chrono::milliseconds;
 constexpr std::size_t waiting_max = 100'000;  // announcements and receipts in memory; the sweeper finds the others
 constexpr std::size_t send_at_once = 100;
 constexpr milliseconds pause_after_failure{1'000};
-constexpr milliseconds look_every{5'000};  // depth of the queue, counts of the store
+constexpr milliseconds look_every{5'000};        // depth of the queue, counts of the store
+constexpr std::uint64_t waiting_enough = 1'000;  // messages
 
 }  // namespace
 
@@ -178,7 +179,11 @@ struct announcer::state {
             log.log(telemetry::level::warn, "leases_lost",
                     {{"jobs", std::to_string(found.requeued)}, {"effect", "they are queued again"}});
         }
-        if (owner.chosen_.sends && !found.unannounced.empty()) keep(to_announce, std::move(found.unannounced));
+        // While so many messages wait, whoever has room is woken by them: more would only have to be removed one day.
+        const bool is_quiet = seen.queue_waiting < waiting_enough;
+        if (owner.chosen_.sends && is_quiet && !found.unannounced.empty()) {
+            keep(to_announce, std::move(found.unannounced));
+        }
         {
             const std::lock_guard lock(guard);
             sweeping = false;

@@ -16,7 +16,7 @@ using resources::batch_entry;
 using resources::batch_phase;
 using way = jobs::ending::way;
 
-constexpr std::size_t lines_at_once = 200;
+constexpr std::size_t lines_at_once = 100;
 constexpr std::size_t bytes_at_once = 4 << 20;
 constexpr std::uint32_t jobs_at_once = 500;
 constexpr time_ms results_kept_ms = 29LL * 86'400'000;  // by the upstream

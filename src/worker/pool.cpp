@@ -27,6 +27,9 @@ constexpr milliseconds pause_after_failure{1'000};
 // more times before the message is taken for an old one.
 constexpr int looks_max = 3;
 constexpr milliseconds look_pause{20};
+// A message may have gone to a worker that died, or to a receive that it had given up, and is hidden now: a worker with
+// room looks by itself, seldom enough to cost the database nothing.
+constexpr milliseconds look_unasked{2'000};
 constexpr std::size_t over_max = 1'024;  // ended jobs that are remembered, so that late messages cost no claim
 constexpr milliseconds keeper_sleep_max{1'000};
 
@@ -135,7 +138,7 @@ struct pool::state {
         const auto now = clock::now();
         auto next_beat = now + its.rules.heartbeat_every;
         auto next_look = now + its.rules.cancel_look_every;
-        auto next_poll = now + its.rules.poll_every;
+        auto next_poll = now + look_unasked;
         auto next_extension = now + its.hidden_for / 3;
         std::unique_lock lock(guard);
         while (!stopping) {
@@ -144,8 +147,10 @@ struct pool::state {
                 look_again = clock::time_point::max();
                 wanted = true;
             }
-            if (queue_away && at >= next_poll) wanted = true;
-            if (at >= next_poll) next_poll = at + its.rules.poll_every;
+            if (at >= next_poll) {
+                next_poll = at + (queue_away ? its.rules.poll_every : look_unasked);
+                wanted = true;
+            }
             if (may_claim(at)) {
                 claim(lock);
                 continue;
@@ -165,9 +170,9 @@ struct pool::state {
                 extend(lock);
                 continue;
             }
-            auto until = std::min({next_beat, next_extension, look_again, at + keeper_sleep_max});
+            if (queue_away) next_poll = std::min(next_poll, at + its.rules.poll_every);
+            auto until = std::min({next_beat, next_extension, next_poll, look_again, at + keeper_sleep_max});
             if (!running.empty()) until = std::min(until, next_look);
-            if (queue_away) until = std::min(until, next_poll);
             if (wanted && not_before > at) until = std::min(until, not_before);
             changed.wait_until(lock, until);  // whatever has changed may have changed what is due
         }

@@ -3,8 +3,8 @@
 //
 // Two threads: the listener waits for the queue's messages, which only say "look"; the keeper claims, and renews
 // leases. Neither waits for the store: its answers come as calls. A claim is made when somebody says that there may be
-// something (a message, a submit in this process, a slot that has become free after a full claim), and every poll_every
-// while the queue is away.
+// something (a message, a submit in this process, a slot that has become free after a full claim), every poll_every
+// while the queue is away, and else every two seconds: a message that went to a worker that died is hidden for a while.
 //
 // A message whose job was claimed is kept, hidden, until the job has ended: should this process die, it comes again.
 // Every other one is removed once a claim that began after it has found nothing more. Thread rule: any thread.

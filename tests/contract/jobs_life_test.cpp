@@ -1,5 +1,6 @@
 // The life of a job in the database: every move, its history, its log and its webhook.
 #include <map>
+#include <set>
 
 #include "jobs_suite.hpp"
 

@@ -140,6 +140,8 @@ def test_what_always_breaks_is_dead_after_its_attempts_and_lives_again_when_redr
     assert it["status"] == "dead" and it["attempt"] == 2, it
     assert it["error"]["type"] == "api_error"
     assert [outcome for _, outcome, _, _ in stack.history(job)] == ["failed", "failed"]
+    Admin(gateway).ok("POST", f"jobs/{job}/redrive")
+    jobs.succeeded(job)
     check_money(stack, simulator, gateway)
 
 
@@ -284,7 +286,9 @@ def test_a_key_that_was_revoked_spends_nothing(stack, simulator):
 
 
 def test_a_job_waits_for_its_budget_and_runs_when_there_is_more(stack, simulator):
-    front = stack.start("serve")
+    """Its first attempt has the money that was set aside at submit, whatever became of the budget since; further ones
+    are admitted as any request, as soon as that money's lease was given back."""
+    front = stack.start("serve", JOBS_ATTEMPTS_MAX=100)
     admin = Admin(front)
     made = admin.new_key(name="poor", team="poor")
 
@@ -295,16 +299,39 @@ def test_a_job_waits_for_its_budget_and_runs_when_there_is_more(stack, simulator
     jobs = Jobs(front, made["key"])
     job = jobs.submit(body(max_tokens=2_000, output_tokens=20))
     set_budget("0.001")
+    fault(simulator, "status=500", 1_000)
     worker = stack.start("worker", BUDGET_WAIT="0s")
     exhausted = ("waiting", "budget_exhausted")
     wait_until(lambda: exhausted in [(each[1], each[2]) for each in stack.history(job)], 20, "a look at the budget")
     assert metric(worker, "job_waits_total", '{for="budget"}') >= 1
-    assert not calls(simulator)
+    assert [outcome for _, outcome, _, _ in stack.history(job)][0] == "failed"
+    control(simulator, "DELETE", "/sim/faults")
+    before = len(calls(simulator))
     set_budget("5")
     jobs.succeeded(job)
-    assert stack.attempts_used(job) == 1
+    assert len(calls(simulator)) == before + 1
     front.stop()
     check_money(stack, simulator, worker)
+
+
+def test_a_job_counts_as_one_request_and_is_let_in_although_the_key_has_used_its_minute(stack, simulator):
+    gateway = stack.both()
+    made = Admin(gateway).new_key(name="fast", team="fast", requests_per_minute=3)
+    jobs = Jobs(gateway, made["key"])
+    for job in [jobs.submit(body(f"number {number}")) for number in range(3)]:
+        jobs.succeeded(job)
+        assert [outcome for _, outcome, _, _ in stack.history(job)] == ["succeeded"]
+    assert jobs.send("POST", "/v1/messages", body()).status == 429
+    check_money(stack, simulator, gateway)
+
+
+def test_a_key_for_jobs_alone_has_them_carried_out(stack, simulator):
+    gateway = stack.both()
+    made = Admin(gateway).new_key(name="jobs only", team="search", scopes=["jobs"])
+    jobs = Jobs(gateway, made["key"])
+    jobs.succeeded(jobs.submit(body()))
+    assert jobs.send("POST", "/v1/messages", body()).status == 403
+    check_money(stack, simulator, gateway)
 
 
 def test_jobs_are_found_while_the_queue_is_away(cluster, sqs):

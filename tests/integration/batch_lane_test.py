@@ -1,6 +1,6 @@
 """Jobs of the batch lane with a simulator that bills: gathered, answered, paid for at half the price, each once.
 
-One replica on SQLite; tests/e2e/batch_lane_test.py has two on PostgreSQL.
+One replica on SQLite; tests/e2e/batch_lane_replicas_test.py has two on PostgreSQL.
 """
 
 import json
@@ -9,9 +9,10 @@ import pytest
 
 from support.cluster import Cluster, Database, metric
 from support.gateway import CREDENTIAL, Simulator
-from support.lane import SETTINGS, Lane, batches, body, check_ledger, made_upstream, upstream_rows
+from support.lane import (
+    SETTINGS, Lane, answer_to, arm, batches, body, check_ledger, listed, made_upstream, one_batch_of, upstream_rows,
+)  # fmt: skip
 from support.timing import seconds, setting, wait_until
-from support.truth import control
 
 
 @pytest.fixture
@@ -46,25 +47,26 @@ def wait_state(cluster, *states, timeout=20):
     wait_until(lambda: [row[0] for row in batches(cluster)] == list(states), timeout, f"batches that are {states}")
 
 
-def test_fifty_jobs_become_one_batch_and_each_gets_its_own_answer(cluster, simulator):
+def test_fifty_jobs_become_one_batch_and_each_gets_its_own_answer(simulator, tmp_path):
     """Goal: one call for all of them; result, log and price of each are those of its own request."""
-    lane = lane_of(cluster, "100")
-    jobs = [lane.submit(body(f"x-sim-text: answer {number}")) for number in range(50)]
-    lane.wait(jobs, "succeeded")
-    wait_state(cluster, "settled")
-    assert batches(cluster) == [("settled", 50)] and made_upstream(simulator) == 1
-    for number, job in enumerate(jobs):
-        message = lane.result(job).json()
-        assert message["content"][0]["text"] == f"answer {number}"
-        assert message["usage"]["service_tier"] == "batch"
-        shown = lane.get(job)
-        assert shown["lane"] == "batch" and shown["usage"] == message["usage"]
-        events = lane.events(job)
-        assert [name for name, _ in events][:2] == ["message_start", "content_block_start"]
-        assert [name for name, _ in events][-2:] == ["message_stop", "job"]
-        told = [json.loads(data)["delta"]["text"] for name, data in events if name == "content_block_delta"]
-        assert "".join(told) == f"answer {number}"
-    assert check_ledger(cluster, simulator) == 50
+    with cluster_of(simulator, tmp_path, **one_batch_of(50)) as cluster:
+        lane = lane_of(cluster, "100")
+        jobs = [lane.submit(body(f"Number {number}?")) for number in range(50)]
+        lane.wait(jobs, "succeeded")
+        wait_state(cluster, "settled")
+        assert batches(cluster) == [("settled", 50)] and made_upstream(simulator) == 1
+        for number, job in enumerate(jobs):
+            message = lane.result(job).json()
+            assert message["content"] == answer_to(simulator, body(f"Number {number}?"))
+            assert message["usage"]["service_tier"] == "batch"
+            shown = lane.get(job)
+            assert shown["lane"] == "batch" and shown["usage"] == message["usage"]
+            events = lane.events(job)
+            assert [name for name, _ in events][:2] == ["message_start", "content_block_start"]
+            assert [name for name, _ in events][-2:] == ["message_stop", "job"]
+            told = [json.loads(data)["delta"]["text"] for name, data in events if name == "content_block_delta"]
+            assert "".join(told) == message["content"][0]["text"]
+        assert check_ledger(cluster, simulator) == 50
 
 
 def test_a_batch_goes_as_soon_as_enough_jobs_wait(simulator, tmp_path):
@@ -81,13 +83,14 @@ def test_a_batch_goes_as_soon_as_enough_jobs_wait(simulator, tmp_path):
         assert max(count for _, count in batches(cluster)) <= 5
 
 
-def test_jobs_with_other_betas_are_in_another_batch(cluster, simulator):
-    lane = lane_of(cluster)
-    jobs = [lane.submit() for _ in range(2)]
-    jobs += [lane.submit(headers=[("anthropic-beta", "interleaved-thinking-2025-05-14")]) for _ in range(2)]
-    lane.wait(jobs, "succeeded")
-    assert sorted(count for _, count in batches(cluster)) == [2, 2]
-    assert check_ledger(cluster, simulator) == 4
+def test_jobs_with_other_betas_are_in_another_batch(simulator, tmp_path):
+    with cluster_of(simulator, tmp_path, **one_batch_of(4)) as cluster:
+        lane = lane_of(cluster)
+        jobs = [lane.submit() for _ in range(2)]
+        jobs += [lane.submit(headers=[("anthropic-beta", "interleaved-thinking-2025-05-14")]) for _ in range(2)]
+        lane.wait(jobs, "succeeded")
+        assert sorted(count for _, count in batches(cluster)) == [2, 2]
+        assert check_ledger(cluster, simulator) == 4
 
 
 def test_every_kind_of_result_finds_its_job(cluster, simulator):
@@ -99,7 +102,7 @@ def test_every_kind_of_result_finds_its_job(cluster, simulator):
     crowded = lane.submit(body("x-sim-batch-item: overloaded_error"))
     lane.wait([*good, expired], "succeeded")
     lane.wait([at_fault], "failed")
-    assert lane.get(at_fault)["error"]["error"]["type"] == "invalid_request_error"
+    assert lane.get(at_fault)["error"]["type"] == "invalid_request_error"
     assert lane.get(expired)["lane"] == "realtime"
     assert lane.result(expired).json()["usage"]["service_tier"] == "standard"
     wait_until(lambda: lane.get(crowded)["attempt"] >= 2, 20, "another batch for what was refused")
@@ -115,14 +118,15 @@ def test_what_expired_may_be_failed_instead(simulator, tmp_path):
         lane = lane_of(cluster)
         job = lane.submit(body("x-sim-batch-item: expired"))
         lane.wait([job], "failed")
-        assert lane.get(job)["error"]["error"]["details"]["reason"] == "job_expired"
+        assert lane.get(job)["error"]["details"]["reason"] == "job_expired"
         wait_state(cluster, "settled")
         check_ledger(cluster, simulator)
 
 
 def test_a_job_in_a_batch_is_cancelled_at_once_and_paid_for_all_the_same(simulator, tmp_path):
     """Goal: its owner hears no more of it, may remove it, and its cost is in the ledger."""
-    with cluster_of(simulator, tmp_path, BATCH_LOOK_FIRST=setting(1_500), BATCH_LOOK_MAX=setting(1_500)) as cluster:
+    slow = {"BATCH_LOOK_FIRST": setting(1_500), "BATCH_LOOK_MAX": setting(1_500)}
+    with cluster_of(simulator, tmp_path, **one_batch_of(2), **slow) as cluster:
         lane = lane_of(cluster, "100")
         kept, dropped = lane.submit(), lane.submit()
         wait_state(cluster, "open")
@@ -140,7 +144,7 @@ def test_a_batch_without_jobs_is_cancelled_upstream(tmp_path):
     simulator = Simulator(
         "--listen", "127.0.0.1:0", "--strict", "--api-key", CREDENTIAL, "--batch-delay-ms", "3600000"
     )
-    with cluster_of(simulator, tmp_path) as cluster:
+    with cluster_of(simulator, tmp_path, **one_batch_of(3)) as cluster:
         lane = lane_of(cluster, "100")
         jobs = [lane.submit() for _ in range(3)]
         wait_state(cluster, "open")
@@ -151,68 +155,56 @@ def test_a_batch_without_jobs_is_cancelled_upstream(tmp_path):
     simulator.stop()
 
 
-def creating(cluster):
-    wait_until(lambda: [row[0] for row in batches(cluster)] == ["creating"], 20, "a batch that is being made")
-
-
-def test_a_batch_that_was_made_but_not_recorded_is_found_again(cluster, simulator):
+def test_a_batch_that_was_made_but_not_recorded_is_found_again(simulator, tmp_path):
     """Goal: killed between the making and the record, nothing is sent twice.
 
-    Method: the simulator waits before it makes the batch; the gateway is killed meanwhile, so that nobody ever hears
-    the answer. The next process has only its rows.
+    Method: the simulator makes the batch and holds its answer back; the gateway is killed meanwhile, so that nobody
+    ever hears it. The next process has only its rows.
     """
-    lane = lane_of(cluster, "100")
-    control(
-        simulator, "POST", "/sim/faults",
-        {"fault": f"slow-head={round(seconds(1_500))}", "method": "POST", "path": "/v1/messages/batches"},
-    )  # fmt: skip
-    jobs = [lane.submit() for _ in range(7)]
-    creating(cluster)
-    cluster.kill(0)
-    wait_until(lambda: made_upstream(simulator) == 1, 20, "the batch of a dead process")
-    gateway = cluster.start(0)
-    lane.wait(jobs, "succeeded", timeout=60)
-    wait_state(cluster, "settled")
-    assert made_upstream(simulator) == 1
-    assert gateway.wait_event(lambda event: event.get("event") == "batch_found_again")
-    assert {lane.get(job)["attempt"] for job in jobs} == {1}
-    assert check_ledger(cluster, simulator) == 7
+    with cluster_of(simulator, tmp_path, **one_batch_of(7)) as cluster:
+        lane = lane_of(cluster, "100")
+        arm(simulator, "stall-after-bytes=0")
+        jobs = [lane.submit() for _ in range(7)]
+        wait_state(cluster, "creating")
+        wait_until(lambda: listed(simulator) == 1, 20, "the batch of which nobody heard")
+        cluster.kill(0)
+        wait_until(lambda: made_upstream(simulator) == 1, 20, "the end of that call")
+        gateway = cluster.start(0)
+        lane.wait(jobs, "succeeded", timeout=60)
+        wait_state(cluster, "settled")
+        assert made_upstream(simulator) == 1
+        assert gateway.wait_event(lambda event: event.get("event") == "batch_found_again")
+        assert {lane.get(job)["attempt"] for job in jobs} == {1}
+        assert check_ledger(cluster, simulator) == 7
 
 
-def test_a_batch_whose_answer_was_cut_off_is_found_again(cluster, simulator):
-    lane = lane_of(cluster)
-    control(
-        simulator, "POST", "/sim/faults",
-        {"fault": "cut-at-byte=0", "method": "POST", "path": "/v1/messages/batches"},
-    )  # fmt: skip
-    jobs = [lane.submit() for _ in range(5)]
-    lane.wait(jobs, "succeeded", timeout=60)
-    wait_state(cluster, "settled")
-    assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 5
+def test_a_batch_whose_answer_was_cut_off_is_found_again(simulator, tmp_path):
+    with cluster_of(simulator, tmp_path, **one_batch_of(5)) as cluster:
+        lane = lane_of(cluster)
+        arm(simulator, "cut-at-byte=0")
+        jobs = [lane.submit() for _ in range(5)]
+        lane.wait(jobs, "succeeded", timeout=60)
+        wait_state(cluster, "settled")
+        assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 5
 
 
-def test_a_batch_that_was_never_made_is_made_anew(cluster, simulator):
+def test_a_batch_that_was_never_made_is_made_anew(simulator, tmp_path):
     """Goal: the call broke off before the upstream made anything; the jobs are queued again, and no attempt counts."""
-    lane = lane_of(cluster, "100")
-    control(
-        simulator, "POST", "/sim/faults",
-        {"fault": "cut-before-head", "method": "POST", "path": "/v1/messages/batches"},
-    )  # fmt: skip
-    jobs = [lane.submit() for _ in range(5)]
-    lane.wait(jobs, "succeeded", timeout=60)
-    assert sorted(state for state, _ in batches(cluster)) in (["failed", "settled"], ["failed", "open"])
-    wait_state(cluster, "failed", "settled")
-    assert {lane.get(job)["attempt"] for job in jobs} == {2}
-    assert metric(cluster.gateways[0], 'job_batches_total{outcome="never_made"}') == 1
-    assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 5
+    with cluster_of(simulator, tmp_path, **one_batch_of(5)) as cluster:
+        lane = lane_of(cluster, "100")
+        arm(simulator, "cut-before-head")
+        jobs = [lane.submit() for _ in range(5)]
+        lane.wait(jobs, "succeeded", timeout=60)
+        assert sorted(state for state, _ in batches(cluster)) in (["failed", "settled"], ["failed", "open"])
+        wait_state(cluster, "failed", "settled")
+        assert {lane.get(job)["attempt"] for job in jobs} == {2}
+        assert metric(cluster.gateways[0], 'job_batches_total{outcome="never_made"}') == 1
+        assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 5
 
 
 def test_an_upstream_without_batches_gets_the_jobs_one_by_one(cluster, simulator):
     lane = lane_of(cluster)
-    control(
-        simulator, "POST", "/sim/faults",
-        {"fault": "status=404", "method": "POST", "path": "/v1/messages/batches"},
-    )  # fmt: skip
+    arm(simulator, "status=404")
     jobs = [lane.submit() for _ in range(3)]
     lane.wait(jobs, "succeeded")
     assert {lane.get(job)["lane"] for job in jobs} == {"realtime"}
@@ -220,42 +212,43 @@ def test_an_upstream_without_batches_gets_the_jobs_one_by_one(cluster, simulator
     check_ledger(cluster, simulator)
 
 
-def test_results_that_broke_off_are_fetched_again_and_count_once(cluster, simulator):
-    lane = lane_of(cluster, "100")
-    control(
-        simulator, "POST", "/sim/faults",
-        {"fault": "cut-at-byte=3000", "method": "GET", "path": "/v1/messages/batches/*", "count": 3},
-    )  # fmt: skip
-    jobs = [lane.submit() for _ in range(20)]
-    lane.wait(jobs, "succeeded", timeout=60)
-    wait_state(cluster, "settled")
-    assert check_ledger(cluster, simulator) == 20
+def test_results_that_broke_off_are_fetched_again_and_count_once(simulator, tmp_path):
+    with cluster_of(simulator, tmp_path, **one_batch_of(20)) as cluster:
+        lane = lane_of(cluster, "100")
+        arm(simulator, "cut-at-byte=3000", "GET", "/v1/messages/batches/*", count=8)
+        jobs = [lane.submit() for _ in range(20)]
+        lane.wait(jobs, "succeeded", timeout=60)
+        assert cluster.gateways[0].wait_event(lambda event: event.get("event") == "batch_not_settled")
+        wait_state(cluster, "settled")
+        assert check_ledger(cluster, simulator) == 20
 
 
-def test_killed_while_a_batch_is_open_the_next_process_goes_on(cluster, simulator):
-    lane = lane_of(cluster, "100")
-    jobs = [lane.submit() for _ in range(20)]
-    wait_state(cluster, "open")
-    cluster.kill(0)
-    cluster.start(0)
-    lane.wait(jobs, "succeeded", timeout=60)
-    wait_state(cluster, "settled")
-    assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 20
+def test_killed_while_a_batch_is_open_the_next_process_goes_on(simulator, tmp_path):
+    with cluster_of(simulator, tmp_path, **one_batch_of(20)) as cluster:
+        lane = lane_of(cluster, "100")
+        jobs = [lane.submit() for _ in range(20)]
+        wait_state(cluster, "open")
+        cluster.kill(0)
+        cluster.start(0)
+        lane.wait(jobs, "succeeded", timeout=60)
+        wait_state(cluster, "settled")
+        assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 20
 
 
-def test_a_budget_bounds_what_goes_into_a_batch(cluster, simulator):
-    """Goal: jobs beyond a hard budget wait or are refused; what is spent never exceeds it."""
-    lane = lane_of(cluster, "0.0005")
-    taken, refused = [], 0
-    for _ in range(20):
-        answer = lane.send("POST", "/v1/jobs", {"request": body(), "lane": "batch"})
-        taken += [answer.json()["id"]] if answer.status == 202 else []
-        refused += answer.status == 429
-    assert taken and refused, "the budget is for some of them"
-    lane.wait(taken, "succeeded", timeout=60)
-    wait_until(lambda: all(state == "settled" for state, _ in batches(cluster)), 30, "all batches settled")
-    assert check_ledger(cluster, simulator) == len(taken)
-    assert cluster.database.value("SELECT SUM(cost_pico) FROM attempts") <= 500_000_000
+def test_a_budget_bounds_what_goes_into_a_batch(simulator, tmp_path):
+    """Goal: jobs beyond a hard budget are refused or wait for those before them; it is never overshot."""
+    with cluster_of(simulator, tmp_path, BUDGET_WAIT=setting(50)) as cluster:
+        lane = lane_of(cluster, "0.003")
+        taken, refused = [], 0
+        for _ in range(12):
+            answer = lane.send("POST", "/v1/jobs", {"request": body(), "lane": "batch"})
+            taken += [answer.json()["id"]] if answer.status == 202 else []
+            refused += answer.status == 429
+        assert taken and refused, "the budget is for some of them"
+        lane.wait(taken, "succeeded", timeout=60)
+        wait_until(lambda: all(state == "settled" for state, _ in batches(cluster)), 30, "all batches settled")
+        assert check_ledger(cluster, simulator) == len(taken)
+        assert cluster.database.value("SELECT SUM(cost_pico) FROM attempts") <= 3_000_000_000
 
 
 def test_a_key_that_was_revoked_meanwhile_spends_nothing(simulator, tmp_path):

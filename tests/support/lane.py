@@ -2,12 +2,14 @@
 
 import json
 
-from support.client import request
+from support.client import Client, request
+from support.gateway import CREDENTIAL
 from support.sse import parse
 from support.timing import setting, wait_until
 from support.truth import check_sums, control, price_of, tokens_of
 
 MODEL = "claude-haiku-4-5"
+VERSION = ("anthropic-version", "2023-06-01")
 SETTINGS = {
     "words": ("serve", "--with-worker"),
     "BATCH_AGE_MAX": setting(400),
@@ -17,6 +19,11 @@ SETTINGS = {
     "BATCH_DOUBT": setting(1_000),
     "JOBS_SWEEP_EVERY": setting(200),
 }
+
+
+def one_batch_of(count):
+    """Settings under which so many jobs become one batch, however long it takes to submit them."""
+    return {"BATCH_AGE_MAX": "1h", "BATCH_COUNT_MIN": count}
 
 
 def body(text="hi", **more):
@@ -32,7 +39,7 @@ class Lane:
     def send(self, method, path, body=None, number=0, headers=()):
         data = None if body is None else json.dumps(body).encode()
         with self.cluster.gateways[number].client(timeout=30) as client:
-            return client.ask(request(method, path, data, headers, key=self.key))
+            return client.ask(request(method, path, data, [VERSION, *headers], key=self.key))
 
     def submit(self, what=None, number=0, headers=(), **members):
         answer = self.send(
@@ -73,11 +80,26 @@ class Lane:
             raise AssertionError(f"{why}; one of them: {self.get(jobs[-1], number)}") from None
 
 
+def answer_to(simulator, what):
+    """The content that the simulator has for a prompt, whoever asks."""
+    with Client(simulator.port, timeout=30) as client:
+        headers = [("x-api-key", CREDENTIAL), VERSION]
+        answer = client.ask(request("POST", "/v1/messages", json.dumps(what).encode(), headers, key=None))
+    assert answer.status == 200, answer.body
+    return answer.json()["content"]
+
+
 def batches(cluster):
     """State and number of requests of every batch of the lane, oldest first."""
     return cluster.database.query(
         "SELECT state, requests FROM claude_proxy.batches WHERE origin = 'lane' ORDER BY created_at"
     )
+
+
+def arm(simulator, fault, method="POST", path="/v1/messages/batches", count=1):
+    """The simulator's next answers of this kind go wrong."""
+    what = {"fault": fault, "match": {"method": method, "path": path}, "count": count}
+    control(simulator, "POST", "/sim/faults", json.dumps(what).encode())
 
 
 def upstream_rows(simulator):
@@ -87,6 +109,15 @@ def upstream_rows(simulator):
 def made_upstream(simulator):
     """How many batches upstream has, whoever heard of it."""
     return len({row["batch_id"] for row in upstream_rows(simulator) if row["batch_id"] and row["method"] == "POST"})
+
+
+def listed(simulator):
+    """How many batches upstream shows now."""
+    with Client(simulator.port, timeout=30) as client:
+        headers = [("x-api-key", CREDENTIAL), VERSION]
+        answer = client.ask(request("GET", "/v1/messages/batches", None, headers, key=None))
+    assert answer.status == 200, answer.body
+    return len(answer.json()["data"])
 
 
 def check_ledger(cluster, simulator):

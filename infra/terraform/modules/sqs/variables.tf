@@ -1,0 +1,2 @@
+variable "name" { type = string }
+variable "receives_max" { type = number }
