@@ -124,7 +124,14 @@ void jobs_as_in_the_model::sweep() {
         const auto& row = model_.find(id)->row;
         if (row.where == lane::realtime && row.updated_at <= now() - rules.sweep_every.count()) wanted.insert(id);
     }
-    EXPECT_EQ(found, wanted);
+    // A sweep tells of a few, however many there are.
+    constexpr std::size_t few = 32;
+    if (wanted.size() <= few) {
+        EXPECT_EQ(found, wanted);
+    } else {
+        EXPECT_TRUE(std::ranges::includes(wanted, found));
+        EXPECT_GE(found.size(), few);
+    }
     EXPECT_EQ(either().announced(told.unannounced), outcome::done);
     for (const auto& id : told.unannounced) model_.announced(id, now());
 }
