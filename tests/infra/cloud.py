@@ -3,11 +3,14 @@
 moto keeps settings and runs nothing: what it takes is "accepted by moto", never "deployed".
 """
 
+import ctypes
+import functools
 import glob
 import importlib.util
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +21,7 @@ TERRAFORM = os.path.join(ROOT, "infra/terraform")
 ACCOUNT = "123456789012"  # moto's
 REGION = "eu-west-1"
 APPLY_SECONDS_MAX = 900
+DIE_WITH_PARENT = functools.partial(ctypes.CDLL(None, use_errno=True).prctl, 1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 # What moto 5.2.1 cannot carry: left out by an override beside the module, in the copy of the tree that is applied. The
 # tests with the mock provider look at these resources instead. File: (why, override).
@@ -128,8 +132,9 @@ class Moto:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = os.path.join(str(folder), "moto.log")
         self.log = open(self.log_path, "w", encoding="utf-8")  # pylint: disable=consider-using-with
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        server = os.path.join(os.path.dirname(os.path.abspath(__file__)), "moto_server.py")
+        command = [sys.executable, server, "-H", "127.0.0.1", "-p", str(self.port)]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, preexec_fn=DIE_WITH_PARENT)
         until = time.monotonic() + 60
         while time.monotonic() < until and self.process.poll() is None:
             with socket.socket() as probe:
@@ -146,6 +151,7 @@ class Moto:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_MAX_ATTEMPTS": "3",  # what moto has not is told at once
         }
 
     def client(self, service, region=REGION):

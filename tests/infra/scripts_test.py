@@ -83,7 +83,8 @@ class Installation:
         for tag in ("one", "two", "three"):
             self.push(tag)
         network = {"awsvpcConfiguration": {"subnets": subnets, "securityGroups": [group]}}
-        memory = {"memoryReservation": 256}  # moto's run_task counts it, also where a task has its own
+        container = {"name": "claude-proxy", "image": self.image("one")}
+        container["memoryReservation"] = 256  # moto's run_task counts it, also where a task has its own
         for which, family in FAMILIES.items():
             ecs.register_task_definition(
                 family=family,
@@ -93,9 +94,7 @@ class Installation:
                 memory="512",
                 executionRoleArn=f"arn:aws:iam::{cloud.ACCOUNT}:role/execution",
                 taskRoleArn=f"arn:aws:iam::{cloud.ACCOUNT}:role/{which}",
-                containerDefinitions=[
-                    {"name": "claude-proxy", "image": self.image("one"), "command": [which], **memory}
-                ],
+                containerDefinitions=[{**container, "command": [which]}],
             )
         for which, service in SERVICES.items():
             ecs.create_service(
@@ -201,8 +200,10 @@ def installation(tmp_path, monkeypatch):
         skip_loudly(why)
     monkeypatch.setenv("MOTO_ECS_SERVICE_RUNNING", "9")  # so that deployments are complete
     server = cloud.Moto(tmp_path)
-    yield Installation(server, tmp_path)
-    server.stop()
+    try:
+        yield Installation(server, tmp_path)
+    finally:
+        server.stop()
 
 
 def good(done):
