@@ -189,8 +189,8 @@ def test_a_cancel_reaches_the_worker_in_another_process_within_a_second(stack, s
 def test_the_jobs_of_a_killed_worker_are_done_by_another_and_have_one_result(stack, simulator):
     front, first = stack.start("serve"), stack.start("worker")
     jobs = Jobs(front)
-    slow = {"output_tokens": 40, "event_tokens": 1, "fault": "event-interval=25"}
-    made = [jobs.submit(body(f"number {n}", **slow)) for n in range(6)]
+    fault(simulator, "stall-after-events=8", 6)
+    made = [jobs.submit(body(f"number {n}", output_tokens=40, event_tokens=1)) for n in range(6)]
     for job in made:
         wait_until(lambda job=job: stack.value(
             "SELECT COUNT(*) FROM claude_proxy.job_events WHERE job_id = %s", job), 20, "events")  # fmt: skip
@@ -295,7 +295,7 @@ def test_a_job_waits_for_its_budget_and_runs_when_there_is_more(stack, simulator
     def set_budget(limit):
         admin.ok("POST", "budgets", {"scope": "key", "id": made["id"], "period": "day", "limit": limit, "hard": True})
 
-    set_budget("5")
+    # Nothing is held for it when it is submitted: there is no budget yet.
     jobs = Jobs(front, made["key"])
     job = jobs.submit(body(max_tokens=2_000, output_tokens=20))
     set_budget("0.001")
