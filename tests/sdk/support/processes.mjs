@@ -107,6 +107,9 @@ export async function start_gateway(upstream_url, settings = {}) {
     CLAUDE_PROXY_API_KEYS: client_key,
     LOG_FORMAT: 'json',
     CLAUDE_PROXY_DRAIN_DELAY: '0ms',
+    // The gateway's own looks at batches would be among the calls that tests count.
+    CLAUDE_PROXY_BATCH_LOOK_FIRST: '1h',
+    CLAUDE_PROXY_BATCH_LOOK_MAX: '1h',
     ...settings,
   };
   const running = new program('claude-proxy', file, ['serve'], env, 'stderr');
