@@ -31,8 +31,10 @@ NOT_IN_MOTO = {
         'resource "aws_sqs_queue_redrive_allow_policy" "dead" {\n  count = 0\n}\n',
     ),
     "modules/cache/moto_override.tf": (
-        "aws_elasticache_replication_group: it has no member clusters, forgets nodes and encryption, and never ends",
-        'resource "aws_elasticache_replication_group" "this" {\n  count = 0\n}\n'
+        "aws_elasticache_subnet_group: it cannot be deleted; aws_elasticache_replication_group: it has no member "
+        "clusters, and forgets nodes and encryption",
+        'resource "aws_elasticache_subnet_group" "this" {\n  count = 0\n}\n'
+        'resource "aws_elasticache_replication_group" "this" {\n  count = 0\n  subnet_group_name = "none"\n}\n'
         'output "id" {\n  value = "claude-proxy"\n}\n'
         'output "url" {\n  value = "redis://cache.invalid:6379"\n}\n',
     ),

@@ -96,8 +96,7 @@ class Readers:
         return [each for each in listed if each["ARN"] == values["arn"]]
 
     def wafv2_web_acl_logging_configuration(self, values):
-        listed = self.client("wafv2", EDGE).list_logging_configurations(Scope="CLOUDFRONT")
-        return [each for each in listed["LoggingConfigurations"] if each["ResourceArn"] == values["resource_arn"]]
+        return self.client("wafv2", EDGE).get_logging_configuration(ResourceArn=values["resource_arn"])
 
     # Services.
 
@@ -125,7 +124,7 @@ class Readers:
         found = self.client("application-autoscaling").describe_scaling_policies(ServiceNamespace="ecs")
         return [each for each in found["ScalingPolicies"] if each["PolicyName"] == values["name"]]
 
-    # Queue, secret, registry, cache.
+    # Queue, secret, registry.
 
     def sqs_queue(self, values):
         return self.client("sqs").get_queue_attributes(QueueUrl=values["url"], AttributeNames=["QueueArn"])
@@ -149,10 +148,6 @@ class Readers:
 
     def ecr_lifecycle_policy(self, values):
         return self.client("ecr").get_lifecycle_policy(repositoryName=values["repository"])
-
-    def elasticache_subnet_group(self, values):
-        found = self.client("elasticache").describe_cache_subnet_groups(CacheSubnetGroupName=values["name"])
-        return found["CacheSubnetGroups"]
 
     # Roles.
 

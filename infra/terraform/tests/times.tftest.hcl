@@ -198,6 +198,13 @@ run "the_tasks_have_the_times" {
     error_message = "one image, three words"
   }
   assert {
+    condition = alltrue([
+      for service in [aws_ecs_service.api["api"], aws_ecs_service.worker] :
+      service.deployment_circuit_breaker[0].rollback && service.deployment_minimum_healthy_percent == 100
+    ])
+    error_message = "new tasks come before old ones go, and a deployment that fails is taken back"
+  }
+  assert {
     condition     = aws_ecs_service.api["canary"].desired_count == 0 && aws_ecs_service.api["api"].desired_count == 1
     error_message = "no canary until a release wants one"
   }
