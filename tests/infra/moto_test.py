@@ -19,7 +19,18 @@ ORIGIN_SECRETS = ["a" * 40, "b" * 40]
 PROMPT_PATHS = {"/v1/messages", "/v1/jobs", "/v1/files", "/v1/skills", "/v1/chat/completions"}
 
 # Differences that `plan` sees right after `apply`: what moto 5.2.1 takes and does not tell again.
-NOT_TOLD_AGAIN = {}
+NOT_TOLD_AGAIN = {
+    "aws_appautoscaling_target": {f"tags_all.{tag}" for tag in ("application", "environment", "managed-by")},
+    "aws_cloudfront_distribution": {
+        "default_cache_behavior.forwarded_values",  # moto adds some where a policy decides
+        "viewer_certificate.cloudfront_default_certificate",
+    },
+    "aws_ecs_service": {"availability_zone_rebalancing", "health_check_grace_period_seconds"},
+    "aws_sqs_queue": {"redrive_policy"},  # white space: test_queues_redrive_and_are_encrypted reads it
+    "aws_sqs_queue_policy": set(),  # waits for the queue's
+    "aws_vpc_security_group_egress_rule": {"description"},
+    "aws_vpc_security_group_ingress_rule": {"description"},
+}
 
 # What stays after destroy, and why.
 STAYS = {
