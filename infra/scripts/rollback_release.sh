@@ -36,7 +36,7 @@ earlier() { # earlier FAMILY CURRENT: the revision to go back to
     now=$(image_of "$2")
     number=${2##*:}
     for arn in $(aws ecs list-task-definitions --family-prefix "$1" --sort DESC --max-items "${REVISIONS_MAX:-100}" \
-        --output json | jq -r '.taskDefinitionArns[]'); do
+        --output json | jq -r '.taskDefinitionArns | sort_by(split(":")[-1] | tonumber) | reverse[]'); do
         [ "${arn##*:}" -lt "$number" ] || continue
         image=$(image_of "$arn")
         if [ -n "$tag" ]; then
