@@ -53,9 +53,14 @@ failed() {
     if [ "$strategy" = canary ]; then
         end_canary
     else
-        local which
-        for which in "${!before[@]}"; do point_service "$(output services "$which")" "${before[$which]}"; done
-        for which in "${!before[@]}"; do wait_for_service "$(output services "$which")" || true; done
+        local which unsteady=""
+        for which in "${!before[@]}"; do
+            point_service "$(output services "$which")" "${before[$which]}" || unsteady+=" $which"
+        done
+        for which in "${!before[@]}"; do
+            wait_for_service "$(output services "$which")" || unsteady+=" $which"
+        done
+        [ -z "$unsteady" ] || give_up "the rollback did not settle:$unsteady; look at the events of these services"
     fi
     say "the release $tag was rolled back"
     exit 1

@@ -5,21 +5,16 @@
 
 #include <memory>
 
+#include "base/released_by.hpp"
+
 namespace app {
 namespace {
 
 constexpr std::size_t body_bytes_max = 64 << 20;
 constexpr long connect_seconds = 10;
 
-template <auto release>
-struct released_by {
-    template <class T>
-    void operator()(T* what) const {
-        release(what);
-    }
-};
-using easy_ptr = std::unique_ptr<CURL, released_by<curl_easy_cleanup>>;
-using header_ptr = std::unique_ptr<curl_slist, released_by<curl_slist_free_all>>;
+using easy_ptr = std::unique_ptr<CURL, base::released_by<curl_easy_cleanup>>;
+using header_ptr = std::unique_ptr<curl_slist, base::released_by<curl_slist_free_all>>;
 
 struct transfer {
     const http_call& what;

@@ -7,20 +7,15 @@
 #include <new>
 #include <stdexcept>
 
+#include "base/released_by.hpp"
+
 namespace aws {
 namespace {
 
-template <auto release>
-struct released_by {
-    template <class T>
-    void operator()(T* what) const {
-        release(what);
-    }
-};
-using multi_ptr = std::unique_ptr<CURLM, released_by<curl_multi_cleanup>>;
-using easy_ptr = std::unique_ptr<CURL, released_by<curl_easy_cleanup>>;
-using list_ptr = std::unique_ptr<curl_slist, released_by<curl_slist_free_all>>;
-using url_ptr = std::unique_ptr<CURLU, released_by<curl_url_cleanup>>;
+using multi_ptr = std::unique_ptr<CURLM, base::released_by<curl_multi_cleanup>>;
+using easy_ptr = std::unique_ptr<CURL, base::released_by<curl_easy_cleanup>>;
+using list_ptr = std::unique_ptr<curl_slist, base::released_by<curl_slist_free_all>>;
+using url_ptr = std::unique_ptr<CURLU, base::released_by<curl_url_cleanup>>;
 
 struct taken {
     std::string body;

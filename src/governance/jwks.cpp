@@ -10,6 +10,7 @@
 #include <optional>
 #include <ranges>
 
+#include "base/released_by.hpp"
 #include "governance/jwt_parts.hpp"
 
 namespace governance {
@@ -20,17 +21,10 @@ constexpr int rsa_bits_max = 8'192;  // a verification takes time that grows wit
 constexpr std::size_t coordinate_bytes = 32;
 constexpr std::size_t exponent_bytes_max = 4;
 
-template <auto release>
-struct released_by {
-    template <class T>
-    void operator()(T* what) const {
-        release(what);
-    }
-};
-using context_ptr = std::unique_ptr<EVP_PKEY_CTX, released_by<EVP_PKEY_CTX_free>>;
-using number_ptr = std::unique_ptr<BIGNUM, released_by<BN_free>>;
-using builder_ptr = std::unique_ptr<OSSL_PARAM_BLD, released_by<OSSL_PARAM_BLD_free>>;
-using params_ptr = std::unique_ptr<OSSL_PARAM, released_by<OSSL_PARAM_free>>;
+using context_ptr = std::unique_ptr<EVP_PKEY_CTX, base::released_by<EVP_PKEY_CTX_free>>;
+using number_ptr = std::unique_ptr<BIGNUM, base::released_by<BN_free>>;
+using builder_ptr = std::unique_ptr<OSSL_PARAM_BLD, base::released_by<OSSL_PARAM_BLD_free>>;
+using params_ptr = std::unique_ptr<OSSL_PARAM, base::released_by<OSSL_PARAM_free>>;
 
 std::optional<std::string> bytes_in(const json_t* jwk, std::string_view name) {
     const auto text = string_in(jwk, name);

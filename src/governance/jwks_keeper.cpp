@@ -12,22 +12,17 @@
 #include <thread>
 #include <vector>
 
+#include "base/released_by.hpp"
+
 namespace governance {
 namespace {
 
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-template <auto release>
-struct released_by {
-    template <class T>
-    void operator()(T* what) const {
-        release(what);
-    }
-};
-using multi_ptr = std::unique_ptr<CURLM, released_by<curl_multi_cleanup>>;
-using easy_ptr = std::unique_ptr<CURL, released_by<curl_easy_cleanup>>;
-using header_ptr = std::unique_ptr<curl_slist, released_by<curl_slist_free_all>>;
+using multi_ptr = std::unique_ptr<CURLM, base::released_by<curl_multi_cleanup>>;
+using easy_ptr = std::unique_ptr<CURL, base::released_by<curl_easy_cleanup>>;
+using header_ptr = std::unique_ptr<curl_slist, base::released_by<curl_slist_free_all>>;
 
 struct answer {
     std::string body;

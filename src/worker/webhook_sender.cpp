@@ -16,19 +16,14 @@
 #include <thread>
 #include <unordered_map>
 
+#include "base/released_by.hpp"
+
 namespace worker {
 namespace {
 
-template <auto release>
-struct released_by {
-    template <class T>
-    void operator()(T* what) const {
-        release(what);
-    }
-};
-using multi_ptr = std::unique_ptr<CURLM, released_by<curl_multi_cleanup>>;
-using easy_ptr = std::unique_ptr<CURL, released_by<curl_easy_cleanup>>;
-using header_ptr = std::unique_ptr<curl_slist, released_by<curl_slist_free_all>>;
+using multi_ptr = std::unique_ptr<CURLM, base::released_by<curl_multi_cleanup>>;
+using easy_ptr = std::unique_ptr<CURL, base::released_by<curl_easy_cleanup>>;
+using header_ptr = std::unique_ptr<curl_slist, base::released_by<curl_slist_free_all>>;
 
 // A request under way. libcurl keeps pointers into it.
 struct transfer {
