@@ -95,7 +95,11 @@ bool accounting::begin(std::uint32_t number) {
 
 void accounting::end(const relay_outcome& how) { finish(how); }
 
-bool accounting::covers_another() const { return admitted_.cost == 0 || hard_budget_of(*x_.caller) == nullptr; }
+bool accounting::covers_another() {
+    const auto needed = base::add_saturated(admitted_.cost, admitted_.bound.cost);
+    const auto missing = needed - admitted_.budgets.amount();
+    return admitted_.budgets.empty() || missing <= 0 || admitted_.budgets.raise(missing, now_at_ms(x_));
+}
 
 void accounting::finish(const relay_outcome& how) {
     const anthropic::metered& seen = x_.record.answer;

@@ -17,8 +17,8 @@ public:
 
     bool begin(std::uint32_t number) override;
     void end(const relay_outcome& how) override;
-    // One attempt's bound is held: under a hard budget no other follows one that is billed.
-    bool covers_another() const override;
+    // The hold is for one attempt: what those before were billed is held on top of it.
+    bool covers_another() override;
 
 private:
     void finish(const relay_outcome& how);

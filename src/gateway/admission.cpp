@@ -183,15 +183,11 @@ pricing::request_facts facts_of(const anthropic::request_view& view, const anthr
     return facts;
 }
 
-const governance::budget_book* hard_budget_of(const governance::caller& caller) {
-    const auto hard = std::ranges::find_if(caller.budgets, [](const auto& book) { return book && book->what().hard; });
-    return hard == caller.budgets.end() ? nullptr : hard->get();
-}
-
 std::optional<base::error> unaccounted_refusal(const exchange& x) {
-    const auto* const hard = hard_budget_of(*x.caller);
-    if (hard == nullptr) return std::nullopt;
-    const auto what = hard->what();
+    const auto hard =
+        std::ranges::find_if(x.caller->budgets, [](const auto& book) { return book && book->what().hard; });
+    if (hard == x.caller->budgets.end()) return std::nullopt;
+    const auto what = (*hard)->what();
     return base::error{
         errc::permission_denied,
         fmt::format("What this route costs is not accounted for, and the {} budget of {} {} is hard: use "

@@ -34,9 +34,6 @@ private:
     std::int64_t input_estimate_ = 0;
 };
 
-// The first of the caller's budgets that is hard; null: none is.
-const governance::budget_book* hard_budget_of(const governance::caller& caller);
-
 // Work that this gateway does not account for (other /v1 routes that may cost money) is refused to callers under a hard
 // budget: it would spend past it. Nothing: it may pass.
 std::optional<base::error> unaccounted_refusal(const exchange& x);

@@ -112,8 +112,8 @@ net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what) {
             co_await refuse(x, std::move(*outcome.failure));  // an answer has begun: only notes the reason
             co_return forward_outcome{};
         }
-        const bool covered = !what.observer || what.observer->covers_another();
-        if (!covered || !upstream::may_repeat(last, s.options.attempts_max)) {
+        if (!upstream::may_repeat(last, s.options.attempts_max) ||
+            (what.observer && !what.observer->covers_another())) {
             co_return forward_outcome{std::move(outcome.failure), std::move(outcome.error_json)};
         }
         pooled = upstream::reuse::never;  // the others in the pool may be as old

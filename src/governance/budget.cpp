@@ -385,6 +385,19 @@ void budget_claim::settle(pico_dollars cost, time_ms now) {
     accounts_.clear();
 }
 
+bool budget_claim::raise(pico_dollars by, time_ms now) {
+    for (std::size_t i = 0; i < held_; ++i) {
+        if (accounts_[i]->hold_now(by, now)) {
+            accounts_[i]->join_holds();
+            continue;
+        }
+        while (i > 0) accounts_[--i]->lower_hold(by, now);
+        return false;
+    }
+    amount_ += by;
+    return true;
+}
+
 void budget_claim::hand_over(std::span<budget_account* const> those, time_ms now) {
     for (budget_account* const account : accounts_held()) {
         if (std::ranges::find(those, account) != those.end()) {

@@ -226,6 +226,8 @@ public:
     const budget_account* refused_by() const { return stuck_; }
 
     void settle(pico_dollars cost, time_ms now);
+    // Holds so much more on every account, without waiting. False: it does not fit, and nothing has changed.
+    bool raise(pico_dollars by, time_ms now);
     // Hands over the holds on `those`, and gives up the others (job_holds.hpp).
     void hand_over(std::span<budget_account* const> those, time_ms now);
     std::span<budget_account* const> accounts_held() const { return std::span(accounts_).first(held_); }

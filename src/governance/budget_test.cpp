@@ -226,6 +226,29 @@ TEST(budget_claim, knows_when_the_first_of_its_periods_ends) {
     EXPECT_LE(*claim.ends() - now, 86'400'000);
 }
 
+TEST(budget_claim, is_raised_everywhere_or_nowhere) {
+    budget_registry registry(10, [] {});
+    budget other = month_of(50);
+    other.id = "bud_2";
+    const std::vector books{registry.book_for(month_of(100)), registry.book_for(other)};
+    budget_account& wide = books[0]->account_at(now);
+    budget_account& narrow = books[1]->account_at(now);
+    wide.renew({.limit = 100, .hard = true, .granted = 100, .valid_until = valid}, now);
+    narrow.renew({.limit = 50, .hard = true, .granted = 50, .valid_until = valid}, now);
+    budget_claim claim(books, 30, now);
+    ASSERT_TRUE(claim.hold_now(now));
+    EXPECT_FALSE(claim.raise(21, now));
+    EXPECT_EQ(wide.view().held, 30);
+    EXPECT_TRUE(claim.raise(20, now));
+    EXPECT_EQ(claim.amount(), 50);
+    EXPECT_EQ(wide.view().holds, 1);
+    claim.settle(45, now);
+    EXPECT_EQ(wide.view().held, 0);
+    EXPECT_EQ(narrow.view().held, 0);
+    EXPECT_EQ(narrow.view().holds, 0);
+    EXPECT_EQ(narrow.view().spent, 45);
+}
+
 TEST(budget_claim, takes_all_or_nothing_and_settles_once) {
     budget_registry registry(10, [] {});
     budget other = month_of(50);
