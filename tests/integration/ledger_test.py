@@ -116,7 +116,7 @@ def test_an_error_that_stays_has_two_free_rows(gateway, upstream, ledger):
 
 
 @pytest.mark.parametrize("budget, repeated", [("0.03", False), ("0.10", True)])
-def test_a_billed_attempt_is_repeated_as_far_as_a_hard_budget_pays_for_both(gateway, upstream, ledger, budget, repeated):
+def test_a_billed_attempt_is_repeated_where_a_hard_budget_pays_for_both(gateway, upstream, ledger, budget, repeated):
     # One attempt may cost 0.03 dollars at most: 1,000 tokens of output, and some of input.
     key = Admin(gateway).new_key(name="small", team="small", budgets=[budget + "/total"])
     upstream.handler = in_turn(
