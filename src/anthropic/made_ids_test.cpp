@@ -37,7 +37,7 @@ TEST(made_ids, files_and_the_container_are_found_in_pieces_of_any_size) {
 
 TEST(made_ids, what_the_model_calls_a_tool_with_is_no_id) {
     constexpr std::string_view called =
-        R"({"content":[{"type":"tool_use","id":"toolu_1","input":{"file_id":"file_no","deep":[{"file_id":"file_no2"}]}},)"
+        R"({"content":[{"type":"tool_use","id":"toolu_1","input":{"file_id":"file_no","d":[{"file_id":"file_no2"}]}},)"
         R"({"type":"server_tool_use","input":{"id":"container_no"}},{"file_id":"file_yes"}],)"
         R"("container":{"id":"container_yes"},"input":"file_id","text":{"file_id":"file_yes2"}})";
     for (const std::size_t piece : {std::size_t{1}, std::size_t{9}, called.size()}) {
