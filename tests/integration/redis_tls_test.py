@@ -9,6 +9,7 @@ from support.admin import cli
 from support.client import request
 from support.gateway import Gateway
 from support.servers import TlsRedis
+from support.timing import wait_until
 
 BODY = b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[]}'
 REFUSED = "the certificate is refused: "
@@ -25,9 +26,11 @@ def test_limits_and_news_of_jobs_go_through_it(redis, shared_upstream):
     with Gateway(shared_upstream.url, REDIS_URL=redis.url, REDIS_CA_FILE=redis.ca_file) as one:
         one.wait_event(lambda event: event.get("event") == "redis_available")
         one.wait_event(lambda event: event.get("event") == "job_news_available")
+        assert redis.ask(b"KEYS claude-proxy:limit:*") == b"*0\r\n"
         cli(one.directory, "limits", "set", "--team", "default", "--rpm", "2")
-        answers = [one.ask(request(body=BODY)).status for _ in range(4)]
-        assert answers.count(429) >= 1, answers
+        wait_until(lambda: one.ask(request(body=BODY)).status == 429, 10, "the limit")
+        wait_until(lambda: b"limit:" in redis.ask(b"KEYS claude-proxy:limit:*"), 10, "the limit in Redis")
+        assert redis.ask(b"PUBSUB CHANNELS") == b"*1\r\n$17\r\nclaude-proxy:jobs\r\n"
 
 
 def test_without_trust_every_replica_counts_alone_and_says_why(redis, shared_upstream):

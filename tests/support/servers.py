@@ -347,13 +347,17 @@ class TlsRedis(Redis):
             "--user", "gateway", "on", ">p@ss", "~*", "&*", "+@all",
         ]  # fmt: skip
 
-    def answers(self):
+    def ask(self, command):
+        """The first bytes of the reply to one command of words without blanks."""
         context = certs.client_context(self.ca_file)
+        with socket.create_connection(("127.0.0.1", self.port), seconds(5)) as bare:
+            with context.wrap_socket(bare, server_hostname="localhost") as connection:
+                connection.sendall(command + b"\r\n")
+                return connection.recv(4096)
+
+    def answers(self):
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as bare:
-                with context.wrap_socket(bare, server_hostname="localhost") as connection:
-                    connection.sendall(b"PING\r\n")
-                    return connection.recv(16).startswith(b"+PONG")
+            return self.ask(b"PING").startswith(b"+PONG")
         except OSError:
             return False
 
