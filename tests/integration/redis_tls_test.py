@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stores_test import doctor
-from support.admin import cli
+from support.admin import Admin
 from support.client import request
 from support.gateway import Gateway
 from support.servers import TlsRedis
@@ -27,8 +27,9 @@ def test_limits_and_news_of_jobs_go_through_it(redis, shared_upstream):
         one.wait_event(lambda event: event.get("event") == "redis_available")
         one.wait_event(lambda event: event.get("event") == "job_news_available")
         assert redis.ask(b"KEYS claude-proxy:limit:*") == b"*0\r\n"
-        cli(one.directory, "limits", "set", "--team", "default", "--rpm", "2")
-        wait_until(lambda: one.ask(request(body=BODY)).status == 429, 10, "the limit")
+        key = Admin(one).new_key(name="k", team="tls")["key"]
+        Admin(one).ok("POST", "limits", {"scope": "team", "id": "tls", "requests_per_minute": 2})
+        wait_until(lambda: one.ask(request(body=BODY, key=key)).status == 429, 10, "the limit")
         wait_until(lambda: b"limit:" in redis.ask(b"KEYS claude-proxy:limit:*"), 10, "the limit in Redis")
         assert redis.ask(b"PUBSUB CHANNELS") == b"*1\r\n$17\r\nclaude-proxy:jobs\r\n"
 
