@@ -75,7 +75,8 @@ TEST(redis_over_tls, believes_no_certificate_for_another_name) {
 }
 
 TEST(redis_over_tls, is_not_reached_without_it) {
-    EXPECT_EQ(ping(url_with("redis://", "localhost")), "the server has closed the connection");
+    const auto why = ping(url_with("redis://", "localhost"));
+    EXPECT_TRUE(why == "the server has closed the connection" || why == "Connection reset by peer") << why;
 }
 
 TEST(redis_over_tls, shares_limits) {
