@@ -10,7 +10,8 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = os.path.join(ROOT, "tools/with_servers")
 SECONDS = 60 * float(os.environ.get("TEST_TIME_SCALE", "1"))
-SERVER_FOLDERS = tuple(f"claude-proxy-{name}-" for name in ("postgres", "pgbouncer", "redis", "sqs", "fauxqs"))
+SERVERS = ("postgres", "pgbouncer", "redis", "tls_redis", "sqs", "fauxqs")
+SERVER_FOLDERS = tuple(f"claude-proxy-{name}-" for name in SERVERS)
 
 # Prints where the servers' folders are, then waits to be ended.
 WAIT = "echo $TEST_SERVERS_CONTROL; exec sleep 300"
@@ -65,7 +66,7 @@ class WithServers(unittest.TestCase):
 
     def test_the_exit_code_is_the_commands(self):
         done = self.run_to_the_end("sh", "-c", "env | grep -c '^TEST_.*_URL='; exit 7")
-        self.assertEqual((done.returncode, done.stdout), (7, "5\n"), done.stderr)
+        self.assertEqual((done.returncode, done.stdout), (7, "6\n"), done.stderr)
         self.assertEqual(self.run_to_the_end("sh", "-c", "kill -9 $$").returncode, 137)
 
     def test_a_command_that_does_not_exist_fails(self):

@@ -102,6 +102,7 @@ module "ecs" {
   times              = local.times
   ping_interval      = var.ping_interval_seconds
   ports              = local.listen
+  trusted_proxies    = { cidrs = module.network.public_subnet_cidrs, hops = 2 } # CloudFront, then the load balancer
   subnet_ids         = module.network.private_subnet_ids
   security_group_ids = { api = module.network.api_security_group_id, worker = module.network.worker_security_group_id }
   target_group_arns  = module.alb.target_group_arns

@@ -50,11 +50,18 @@ doctor_check check_database(const config::settings& settings) {
 
 doctor_check check_redis(const config::settings& settings) {
     constexpr std::chrono::milliseconds patience{2'000};
-    const auto where = redis::parse_address(settings.redis_url.reveal());
-    if (!where) return {"redis", result::fail, where.error().detail, "correct REDIS_URL"};
-    const auto on = redis::connection::open(*where, patience);
-    if (on) return {"redis", result::ok, "rate limits are shared"};
-    return {"redis", result::warn, on.error(), "start it or correct REDIS_URL; until then limits are per replica"};
+    const auto where = redis::address_of({.url = settings.redis_url, .ca_file = settings.redis_ca_file});
+    if (!where) return {"redis", result::fail, where.error().detail, "correct the setting"};
+    constexpr std::string_view ping[] = {"PING"};
+    auto on = redis::connection::open(*where, patience);
+    const auto alive = on ? on->run(ping) : redis::outcome<redis::reply>(std::unexpected(on.error()));
+    if (alive) return {"redis", result::ok, where->tls ? "rate limits are shared, over TLS" : "rate limits are shared"};
+    if (alive.error().starts_with(redis::certificate_refused)) {
+        return {"redis", result::fail, alive.error(),
+                "set CLAUDE_PROXY_REDIS_CA_FILE when the authority is your own; name the host in REDIS_URL as its "
+                "certificate does"};
+    }
+    return {"redis", result::warn, alive.error(), "start it or correct REDIS_URL; until then limits are per replica"};
 }
 
 doctor_check check_queue(const config::settings& settings) {

@@ -19,9 +19,9 @@ enforcement::enforcement(const config::settings& settings, telemetry::hub& hub)
       journal_(settings.ledger),
       budgets_(settings.governance.budget_waiters_max, [this] { keeper_->wake(); }) {
     if (!settings.redis_url.empty()) {
-        const redis::options options{.url = settings.redis_url};
-        auto where = redis::parse_address(settings.redis_url.reveal());
-        if (!where) throw std::runtime_error("REDIS_URL: " + where.error().detail);
+        const redis::options options{.url = settings.redis_url, .ca_file = settings.redis_ca_file};
+        auto where = redis::address_of(options);
+        if (!where) throw std::runtime_error(where.error().detail);
         redis_ = std::make_unique<redis::shared_limits>(options, *where, [&hub](bool available, std::string_view why) {
             if (available) {
                 hub.log(level::info, "redis_available", {{"limits", "shared by all replicas"}});

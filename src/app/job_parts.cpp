@@ -50,9 +50,9 @@ job_parts::~job_parts() { finish(); }
 
 void job_parts::start() {
     if (settings_.redis_url.empty()) return;
-    const redis::options options{.url = settings_.redis_url};
-    auto where = redis::parse_address(settings_.redis_url.reveal());
-    if (!where) throw std::runtime_error("REDIS_URL: " + where.error().detail);
+    const redis::options options{.url = settings_.redis_url, .ca_file = settings_.redis_ca_file};
+    auto where = redis::address_of(options);
+    if (!where) throw std::runtime_error(where.error().detail);
     redis::channel::listeners tell;
     tell.heard = [this](std::string_view line) { heard(line); };
     tell.report = [this](bool connected, std::string_view why) {

@@ -53,7 +53,8 @@ struct settings {
     governance::options governance;
     governance::jwt_options jwt;
     ledger::options ledger;
-    base::secret redis_url;  // REDIS_URL, empty: limits are per replica
+    base::secret redis_url;     // REDIS_URL, empty: limits are per replica
+    std::string redis_ca_file;  // trusted for a rediss URL, besides the system's anchors
     aws::options aws;
     queue::options queue;  // its `aws` is the one above
     jobs::options jobs;

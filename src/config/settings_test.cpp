@@ -154,8 +154,23 @@ TEST(settings, with_unknown_names_of_ours_are_refused_with_a_suggestion) {
 TEST(settings, database_urls_are_known_by_their_scheme_and_never_repeated) {
     EXPECT_EQ(problems_of({{"DATABASE_URL", "mysql://root:hunter2@db"}}),
               "DATABASE_URL must begin with `sqlite:...` or `postgresql://...` or `postgres://...`.\n");
-    EXPECT_EQ(problems_of({{"REDIS_URL", "x"}}), "REDIS_URL must begin with `redis://...`.\n");
+    EXPECT_EQ(problems_of({{"REDIS_URL", "x"}}), "REDIS_URL must begin with `redis://...` or `rediss://...`.\n");
     EXPECT_EQ(problems_of({{"DATABASE_URL", "postgresql://u:p@h/d"}, {"REDIS_URL", "redis://127.0.0.1:6379"}}), "");
+    EXPECT_EQ(problems_of({{"REDIS_URL", "rediss://user:hunter2@cache.example"}}), "");
+}
+
+TEST(settings, of_proxies_are_addresses_and_ranges) {
+    EXPECT_TRUE(loaded({}).gateway.trusted_proxies.empty()) << "nobody is believed without being named";
+    const settings made = loaded({{"CLAUDE_PROXY_TRUSTED_PROXIES", "10.20.0.0/16, 192.0.2.7 ,2001:db8::/32"},
+                                  {"CLAUDE_PROXY_TRUSTED_HOPS", "2"}});
+    ASSERT_EQ(made.gateway.trusted_proxies.size(), 3u);
+    EXPECT_TRUE(made.gateway.trusted_proxies[0].contains(*governance::parse_ip_address("10.20.3.4")));
+    EXPECT_EQ(made.gateway.trusted_hops, 2u);
+    EXPECT_TRUE(has(shown(made), R"("CLAUDE_PROXY_TRUSTED_PROXIES":"10.20.0.0/16,192.0.2.7/32,2001:db8::/32")"));
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_TRUSTED_PROXIES", "10.20.0.0/16,vpc"}}),
+              "CLAUDE_PROXY_TRUSTED_PROXIES must be addresses or ranges such as 10.0.0.0/8; `vpc` is none.\n");
+    EXPECT_EQ(problems_of({{"CLAUDE_PROXY_TRUSTED_HOPS", "0"}}),
+              "CLAUDE_PROXY_TRUSTED_HOPS must be a whole number from 1 to 16.\n");
 }
 
 TEST(settings, of_other_programs_are_left_alone) {

@@ -60,6 +60,17 @@ struct reader {
         field.at(into) = std::string(text);
         return {};
     }
+    outcome operator()(const address_ranges& field) const {
+        std::vector<governance::ip_range> read;
+        for (const std::string_view item : split_list(text)) {
+            const auto range = governance::parse_ip_range(item);
+            if (!range)
+                return refuse(fmt::format("must be addresses or ranges such as 10.0.0.0/8; `{}` is none", item));
+            read.push_back(*range);
+        }
+        field.at(into) = std::move(read);
+        return {};
+    }
     outcome operator()(const directory_path& field) const {
         if (text.find('\0') != text.npos) return refuse("must be a path");
         field.at(into) = std::string(text);
@@ -176,6 +187,11 @@ struct shower {
     std::string operator()(const durations& field) const {
         std::string all;
         for (const milliseconds each : field.at(from)) all += (all.empty() ? "" : ",") + duration_text(each);
+        return all;
+    }
+    std::string operator()(const address_ranges& field) const {
+        std::string all;
+        for (const auto& each : field.at(from)) all += (all.empty() ? "" : ",") + governance::text_of(each);
         return all;
     }
     std::string operator()(const yes_no& field) const { return std::string(field.at(from) ? field.yes : field.no); }

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "config/parse.hpp"
+#include "governance/ip_range.hpp"
 
 namespace config::table {
 
@@ -49,6 +50,9 @@ struct url {
 struct text {
     std::string& (*at)(settings&);
 };
+struct address_ranges {  // between commas
+    std::vector<governance::ip_range>& (*at)(settings&);
+};
 struct readable_file {
     std::string& (*at)(settings&);
 };
@@ -78,8 +82,8 @@ struct secrets_source {};  // where secrets come from; only `env` so far
 
 using kind =
     std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>, count<std::uint64_t>,
-                 listener, url, text, readable_file, secret, secret_line, secret_list, directory_path, secret_url,
-                 durations, yes_no, log_level, log_format, config_path, secrets_source>;
+                 listener, url, text, address_ranges, readable_file, secret, secret_line, secret_list, directory_path,
+                 secret_url, durations, yes_no, log_level, log_format, config_path, secrets_source>;
 
 struct row {
     std::string_view name;

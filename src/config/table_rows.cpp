@@ -93,8 +93,10 @@ constexpr row all_rows[] = {
      "Where teams, keys, budgets and the ledger are: `sqlite:PATH` or `postgresql://...`."},
     {"DATABASE_DIRECT_URL", secret_url{store<&database::options::direct_url>, "postgresql://,postgres://", ""},
      "The same PostgreSQL past its pooler, for migrations. Empty: DATABASE_URL."},
-    {"REDIS_URL", secret_url{in<&settings::redis_url>, "redis://", ""},
-     "Rate limits shared by all replicas. Empty: every replica counts for itself."},
+    {"REDIS_URL", secret_url{in<&settings::redis_url>, "redis://,rediss://", ""},
+     "Rate limits shared by all replicas; `rediss://` speaks TLS. Empty: every replica counts for itself."},
+    {"CLAUDE_PROXY_REDIS_CA_FILE", readable_file{in<&settings::redis_ca_file>},
+     "Trust anchors (PEM) for a `rediss://` URL, besides the system's."},
     {"CLAUDE_PROXY_LISTEN", listener{in<&settings::listen>}, "Public address. Port 0: any free one, told in the log."},
     {"CLAUDE_PROXY_ADMIN_LISTEN", listener{in<&settings::admin_listen>},
      "Admin address: the admin API, /metrics, /health, /ready."},
@@ -136,6 +138,10 @@ constexpr row all_rows[] = {
      "Reading away an unread body after an early answer."},
     {"CLAUDE_PROXY_LINGER_BYTES_MAX", size64{server<&http_options::linger_bytes_max>, 0, gib},
      "At most so much of it."},
+    {"CLAUDE_PROXY_TRUSTED_PROXIES", address_ranges{routes<&gateway::options::trusted_proxies>},
+     "Addresses of the proxies that connect to us, comma separated: 10.20.0.0/16. They alone say who the client is."},
+    {"CLAUDE_PROXY_TRUSTED_HOPS", count32{routes<&gateway::options::trusted_hops>, 1, 16},
+     "Proxies of ours that a request passes: the client is so many entries from the right of x-forwarded-for."},
 
     // The /v1 routes.
     {"CLAUDE_PROXY_MESSAGES_BODY_BYTES_MAX", size64{routes<&gateway::options::messages_body_bytes_max>, kib, gib},

@@ -151,8 +151,8 @@ net::task<base::result<void>> authenticate(exchange& x, service& s, const http::
                        std::chrono::seconds(5));
     }
     if (!result.who) co_return std::unexpected(std::move(result.why));
-    if (!result.who->ip_ranges.empty() && !result.who->may_come_from(x.client.peer())) {
-        co_return fail(errc::address_not_allowed, fmt::format("The key may not be used from {}.", x.client.peer()));
+    if (!result.who->ip_ranges.empty() && !result.who->may_come_from(x.record.peer)) {
+        co_return fail(errc::address_not_allowed, fmt::format("The key may not be used from {}.", x.record.peer));
     }
     x.caller = std::move(result.who);
     x.record.caller = x.caller->key_id;

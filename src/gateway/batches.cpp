@@ -164,7 +164,7 @@ net::task<base::result<void>> enter(exchange& x, service& s, const contents& fou
 net::task<void> make_batch(exchange& x, service& s, const http::request_head& head) {
     forwarding next;
     next.head = upstream_head(head, s.upstream);
-    const std::string base = public_base(x, head);
+    const std::string base = public_base(x, s, head);
     const auto body = co_await read_whole_body(x, head.framing, head.content_length, s.options.batches_body_bytes_max);
     x.ready_us = net::monotonic_us();
     x.record.bytes_in = x.client.body_bytes();

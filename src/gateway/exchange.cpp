@@ -7,6 +7,7 @@
 #include <array>
 
 #include "anthropic/error_body.hpp"
+#include "gateway/edge_headers.hpp"
 
 namespace gateway {
 
@@ -69,7 +70,7 @@ std::string upstream_head(const http::request_head& head, upstream::client& upst
             default:
                 break;
         }
-        if (head.hop_by_hop(entry)) continue;
+        if (is_of_the_edge(entry) || head.hop_by_hop(entry)) continue;
         made.append(entry.line).append("\r\n");
     }
     made.append("accept-encoding: identity\r\n").append(upstream.credential_line());

@@ -56,6 +56,7 @@ struct exchange {
     std::string path{};         // normalised: one /v1 prefix, percent-decoded; what routes match
     bool head_method = false;   // HEAD: answers have no body
     bool http_1_0 = false;      // no chunked coding downstream
+    bool by_our_proxy = false;  // the connection is of a proxy that is believed
     bool counted = false;       // of a job: its submit was the request that a minute's limit counts
     bool answered = false;      // a final status was written, whole or in part
     http::body_reservation reservation{};
@@ -70,15 +71,16 @@ struct exchange {
 };
 
 // The request line and headers for upstream, without framing and without the blank line: everything verbatim except
-// hop-by-hop fields, host, content-length, expect, accept-encoding (identity) and the credential. Made at once, because
-// the head is gone after the first wait.
+// hop-by-hop fields, those of the edge (edge_headers.hpp), host, content-length, expect, accept-encoding (identity) and
+// the credential. Made at once, because the head is gone after the first wait.
 std::string upstream_head(const http::request_head& head, upstream::client& upstream);
 
 // The same for another target (path and query).
 std::string upstream_head(const http::request_head& head, upstream::client& upstream, std::string_view target);
 
-// "https://host" as the caller sees us: the TLS may end at a load balancer that says so. owned.cpp
-std::string public_base(const exchange& x, const http::request_head& head);
+// "https://host" as the caller sees us: the TLS may end at a load balancer that says so. Where our proxies are known,
+// nobody else is believed; where none is named everybody is, for a lie goes into the liar's own answer only. owned.cpp
+std::string public_base(const exchange& x, const service& s, const http::request_head& head);
 
 // Milliseconds since 1970 at which the request began; the rules of keys, prices and budgets are those of this moment.
 std::int64_t began_at_ms(const exchange& x);

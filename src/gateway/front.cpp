@@ -4,6 +4,7 @@
 
 #include "anthropic/error_body.hpp"
 #include "gateway/authentication.hpp"
+#include "gateway/client_address.hpp"
 #include "gateway/routes.hpp"
 
 namespace gateway {
@@ -29,6 +30,11 @@ exchange begin(http::connection& client) {
 
 net::task<void> front::handle(http::connection& client, http::request_head& head) {
     exchange x = begin(client);
+    x.by_our_proxy = is_trusted_proxy(x.record.peer, parts_.options.trusted_proxies);
+    if (x.by_our_proxy) {
+        if (const auto address = client_address(head, parts_.options.trusted_hops))
+            x.record.peer = governance::text_of(*address);
+    }
     x.record.method = head.method;
     x.record.path = head.path.substr(0, logged_path_bytes_max);
     x.record.user_agent = head.find(http::field::user_agent).substr(0, logged_agent_bytes_max);

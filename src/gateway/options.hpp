@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/secret.hpp"
+#include "governance/ip_range.hpp"
 
 namespace gateway {
 
@@ -30,6 +31,8 @@ struct options {
     milliseconds leave_drain{0};                          // reads on after the client left, to know its tokens
     milliseconds drain_delay{5'000};                      // after SIGTERM: not ready, but accepting goes on
     milliseconds drain_timeout{600'000};                  // then running requests may finish for so long
+    std::vector<governance::ip_range> trusted_proxies;    // who is believed when it says whom it speaks for
+    std::uint32_t trusted_hops = 1;                       // proxies of ours that a request passes, 1 to 16
 };
 
 }  // namespace gateway

@@ -47,8 +47,10 @@ net::task<void> pass_on(exchange& x, const fetched& refused) {
 
 }  // namespace
 
-std::string public_base(const exchange& x, const http::request_head& head) {
-    const bool tls = x.client.stream().tls() || http::equals_lower(head.find(http::field::x_forwarded_proto), "https");
+std::string public_base(const exchange& x, const service& s, const http::request_head& head) {
+    const bool is_believed = x.by_our_proxy || s.options.trusted_proxies.empty();
+    const bool tls = x.client.stream().tls() ||
+                     (is_believed && http::equals_lower(head.find(http::field::x_forwarded_proto), "https"));
     return std::string(tls ? "https://" : "http://").append(head.host);
 }
 
@@ -57,7 +59,7 @@ net::task<void> list_own(exchange& x, service& s, const http::request_head& head
     const std::string_view query =
         head.target.size() > head.path.size() ? head.target.substr(head.path.size() + 1) : std::string_view();
     const list_query asked = read_list_query(query);
-    const std::string base = public_base(x, head);
+    const std::string base = public_base(x, s, head);
     std::string upstream = upstream_head(head, s.upstream, "?");
     upstream.replace(0, head.method.size(), "GET");  // also for HEAD: what is left of the list has to be known
     if (head.framing != http::body_framing::none) x.client.close_after_this();
@@ -116,7 +118,7 @@ net::task<void> own_resource(exchange& x, service& s, const http::request_head& 
     const std::string_view method = head.method == "DELETE" ? "DELETE" : head.method == "GET" ? "GET" : "";
     const bool length_zero = head.method == "POST" || head.method == "PUT" || head.method == "PATCH";
     const bool is_object = !std::string_view(x.path).ends_with("/results") && named.what == kind::batch;
-    const std::string base = public_base(x, head);
+    const std::string base = public_base(x, s, head);
     x.client.keep_input();
     x.ready_us = net::monotonic_us();
 

@@ -1,10 +1,8 @@
 #include "governance/directory.hpp"
 
-#include <arpa/inet.h>
 #include <openssl/crypto.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -13,7 +11,6 @@
 namespace governance {
 namespace {
 
-constexpr std::uint8_t mapped_bits = 96;  // of ::ffff:0:0/96, where IPv4 lives
 constexpr std::string_view static_team = "default";
 
 bool matches_any(const std::vector<std::string>& patterns, std::string_view model) {
@@ -111,45 +108,6 @@ std::optional<caller> caller_of_key(const key& what, const team& of) {
 
 }  // namespace
 
-bool ip_range::contains(const std::array<std::uint8_t, 16>& what) const {
-    const std::size_t whole = prefix_bits / 8;
-    if (!std::equal(address.begin(), address.begin() + static_cast<std::ptrdiff_t>(whole), what.begin())) return false;
-    const unsigned rest = prefix_bits % 8;
-    return rest == 0 || ((address[whole] ^ what[whole]) >> (8 - rest)) == 0;
-}
-
-std::optional<std::array<std::uint8_t, 16>> parse_ip_address(std::string_view text) {
-    std::array<char, INET6_ADDRSTRLEN> terminated{};
-    if (text.size() >= terminated.size() || text.find('\0') != text.npos) return std::nullopt;
-    std::ranges::copy(text, terminated.begin());
-    std::array<std::uint8_t, 16> address{};
-    if (text.find(':') != text.npos) {
-        if (::inet_pton(AF_INET6, terminated.data(), address.data()) != 1) return std::nullopt;
-        return address;
-    }
-    address[10] = address[11] = 0xFF;
-    if (::inet_pton(AF_INET, terminated.data(), address.data() + mapped_bits / 8) != 1) return std::nullopt;
-    return address;
-}
-
-std::optional<ip_range> parse_ip_range(std::string_view text) {
-    const std::size_t slash = text.find('/');
-    const auto address = parse_ip_address(text.substr(0, slash));
-    if (!address) return std::nullopt;
-    unsigned bits = 128;
-    if (slash != text.npos) {
-        const std::string_view digits = text.substr(slash + 1);
-        const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
-        if (failed != std::errc() || end != digits.data() + digits.size() || digits.size() > 3) return std::nullopt;
-        if (text.substr(0, slash).find(':') == text.npos) {
-            if (bits > 32) return std::nullopt;
-            bits += mapped_bits;
-        }
-        if (bits > 128) return std::nullopt;
-    }
-    return ip_range{*address, static_cast<std::uint8_t>(bits)};
-}
-
 bool caller::may_use_route(std::string_view label) const {
     return every_scope || std::ranges::find(scopes, label) != scopes.end();
 }
@@ -199,12 +157,12 @@ directory::directory(directory_rows rows, std::span<const base::secret> static_k
         if (!who) continue;
         parts.attach(*who);
         by_key_.emplace(each.id, entry{.who = std::make_shared<const caller>(std::move(*who)),
-                                      .as = each.kind,
-                                      .key_id = each.id,
-                                      .revoked = each.revoked_at.has_value(),
-                                      .archived = of->second->archived_at.has_value(),
-                                      .secret_expires_at = std::nullopt,
-                                      .key_expires_at = each.expires_at});
+                                       .as = each.kind,
+                                       .key_id = each.id,
+                                       .revoked = each.revoked_at.has_value(),
+                                       .archived = of->second->archived_at.has_value(),
+                                       .secret_expires_at = std::nullopt,
+                                       .key_expires_at = each.expires_at});
     }
     by_digest_.reserve(rows.secrets.size() + static_keys.size());
     for (const auto& each : rows.secrets) {

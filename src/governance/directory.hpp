@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "governance/ip_range.hpp"
 #include "governance/key_secret.hpp"
 #include "governance/tenants.hpp"
 
@@ -23,17 +24,6 @@ namespace governance {
 
 class budget_book;  // budget.hpp: the live side of one budget
 class limiter;      // rate_limit.hpp: the live side of one limit
-
-// An address range, parsed: IPv4 is held as IPv4-mapped IPv6.
-struct ip_range {
-    std::array<std::uint8_t, 16> address{};
-    std::uint8_t prefix_bits = 0;
-
-    bool contains(const std::array<std::uint8_t, 16>& what) const;
-};
-std::optional<ip_range> parse_ip_range(std::string_view text);  // "10.0.0.0/8", "::1", "2001:db8::/32"
-std::optional<std::array<std::uint8_t, 16>> parse_ip_address(
-    std::string_view text);  // "::ffff:1.2.3.4" equals "1.2.3.4"
 
 // A limiter that applies to the requests of some caller, for models that match the class.
 struct limit_in_force {

@@ -67,8 +67,20 @@ ssl_context_ptr client_context(const std::string& ca_file) {
     return context;
 }
 
-tls_client::tls_client(SSL_CTX& shared_context, std::string host)
-    : context_(shared_context), host_(std::move(host)), host_is_address_(is_address(host_)) {
+ssl_ptr new_client(SSL_CTX& context, const std::string& host) {
+    ssl_ptr ssl(SSL_new(&context));
+    if (!ssl) throw std::bad_alloc();
+    SSL_set_connect_state(ssl.get());
+    if (is_address(host)) {
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), host.c_str());
+    } else {
+        SSL_set1_host(ssl.get(), host.c_str());
+        SSL_set_tlsext_host_name(ssl.get(), host.c_str());
+    }
+    return ssl;
+}
+
+tls_client::tls_client(SSL_CTX& shared_context, std::string host) : context_(shared_context), host_(std::move(host)) {
     SSL_CTX_sess_set_new_cb(&context_, remember);
 }
 
@@ -80,16 +92,8 @@ int tls_client::remember(SSL* ssl, SSL_SESSION* session) {
 }
 
 ssl_ptr tls_client::connection() {
-    ssl_ptr ssl(SSL_new(&context_));
-    if (!ssl) throw std::bad_alloc();
+    ssl_ptr ssl = new_client(context_, host_);
     SSL_set_ex_data(ssl.get(), owner_index(), this);
-    SSL_set_connect_state(ssl.get());
-    if (host_is_address_) {
-        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), host_.c_str());
-    } else {
-        SSL_set1_host(ssl.get(), host_.c_str());
-        SSL_set_tlsext_host_name(ssl.get(), host_.c_str());
-    }
     if (session_) SSL_set_session(ssl.get(), session_.get());
     return ssl;
 }

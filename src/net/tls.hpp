@@ -24,7 +24,11 @@ ssl_context_ptr server_context(const std::string& certificate_file, const std::s
 // Verifies the peer against the system's trust anchors and those of `ca_file` (PEM, may be empty). May be shared.
 ssl_context_ptr client_context(const std::string& ca_file);
 
-// The client side of connections to one host: verification of its name, SNI, and resumption of the newest session.
+// The client side of one connection to `host`, a name or an address: SNI, and the certificate has to be its. Ready for
+// SSL_connect once it has its descriptor.
+ssl_ptr new_client(SSL_CTX& context, const std::string& host);
+
+// The client side of connections to one host, with resumption of the newest session.
 // Thread rule: one thread.
 class tls_client {
 public:
@@ -36,7 +40,6 @@ private:
 
     SSL_CTX& context_;
     std::string host_;
-    bool host_is_address_;
     ssl_session_ptr session_;
 };
 

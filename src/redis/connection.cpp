@@ -1,46 +1,13 @@
 #include "redis/connection.hpp"
 
 #include <hiredis/hiredis.h>
-#include <sys/time.h>
 
-#include <algorithm>
-#include <charconv>
+#include <utility>
+
+#include "base/released_by.hpp"
 
 namespace redis {
 namespace {
-
-timeval as_timeval(std::chrono::milliseconds time) {
-    return {.tv_sec = time.count() / 1'000, .tv_usec = time.count() % 1'000 * 1'000};
-}
-
-template <class Number>
-bool parse_number(std::string_view text, Number& into) {
-    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), into);
-    return failed == std::errc{} && end == text.data() + text.size();
-}
-
-// "%40" and the like, as passwords need them in a URL.
-std::optional<std::string> percent_decoded(std::string_view text) {
-    std::string decoded;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            decoded += text[i];
-            continue;
-        }
-        if (text.size() - i < 3) return {};
-        unsigned value = 0;
-        const auto [end, failed] = std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16);
-        if (failed != std::errc{} || end != text.data() + i + 3) return {};
-        decoded += static_cast<char>(value);
-        i += 2;
-    }
-    return decoded;
-}
-
-std::unexpected<base::error> bad_url(std::string_view why) {
-    return base::fail(base::errc::invalid_argument,
-                      "must look like redis://[[user]:password@]host[:port][/database]: " + std::string(why));
-}
 
 // Moves a text or the whole numbers of a list out of hiredis' tree.
 reply converted(const redisReply& from) {
@@ -72,49 +39,15 @@ reply converted(const redisReply& from) {
 
 }  // namespace
 
-base::result<address> parse_address(std::string_view url) {
-    constexpr std::string_view scheme = "redis://";
-    if (!url.starts_with(scheme)) return bad_url("the scheme is not redis");
-    url.remove_prefix(scheme.size());
-    address parsed;
-    if (const auto at = url.rfind('@'); at != url.npos) {
-        const auto login = url.substr(0, at);
-        url.remove_prefix(at + 1);
-        const auto colon = login.find(':');
-        if (colon == login.npos) return bad_url("a user without a password");
-        const auto user = percent_decoded(login.substr(0, colon));
-        const auto password = percent_decoded(login.substr(colon + 1));
-        if (!user || !password) return bad_url("a bad % sequence");
-        parsed.user = *user;
-        parsed.password = base::secret(*password);
-    }
-    if (const auto slash = url.find('/'); slash != url.npos) {
-        const auto database = url.substr(slash + 1);
-        if (!database.empty() && !parse_number(database, parsed.database))
-            return bad_url("the database is not a number");
-        url = url.substr(0, slash);
-    }
-    const auto bracket = url.starts_with('[') ? url.find(']') : 0;
-    if (bracket == url.npos) return bad_url("a [ without ]");
-    if (const auto colon = url.find(':', bracket); colon != url.npos) {
-        if (!parse_number(url.substr(colon + 1), parsed.port) || parsed.port == 0)
-            return bad_url("the port is not a number from 1 to 65535");
-        url = url.substr(0, colon);
-    }
-    parsed.host = bracket > 0 ? url.substr(1, bracket - 1) : url;
-    if (parsed.host.empty()) return bad_url("no host");
-    return parsed;
-}
+void connection::closer::operator()(redisReader* reader) const { redisReaderFree(reader); }
 
-void connection::closer::operator()(redisContext* context) const { redisFree(context); }
-
-std::string connection::failure() const { return context_->err ? context_->errstr : "no reply"; }
+connection::connection(wire over) : wire_(std::move(over)), replies_(redisReaderCreate()) {}
 
 outcome<connection> connection::open(const address& to, std::chrono::milliseconds timeout) {
-    connection opened(redisConnectWithTimeout(to.host.c_str(), to.port, as_timeval(timeout)));
-    if (!opened.context_) return std::unexpected("no memory for a connection");
-    if (opened.context_->err || redisSetTimeout(opened.context_.get(), as_timeval(timeout)) != REDIS_OK)
-        return std::unexpected(opened.failure());
+    auto over = wire::open(to, timeout);
+    if (!over) return std::unexpected(over.error());
+    connection opened(std::move(*over));
+    if (!opened.replies_) return std::unexpected("no memory for a connection");
     if (!to.password.empty()) {
         std::vector<std::string_view> words{"AUTH"};
         if (!to.user.empty()) words.push_back(to.user);
@@ -129,49 +62,52 @@ outcome<connection> connection::open(const address& to, std::chrono::millisecond
     return opened;
 }
 
-outcome<void> connection::add(std::span<const std::string_view> words) {
-    std::vector<const char*> texts(words.size());
-    std::vector<std::size_t> sizes(words.size());
-    std::ranges::transform(words, texts.begin(), &std::string_view::data);
-    std::ranges::transform(words, sizes.begin(), &std::string_view::size);
-    const int count = static_cast<int>(words.size());
-    if (redisAppendCommandArgv(context_.get(), count, texts.data(), sizes.data()) != REDIS_OK)
-        return std::unexpected(failure());
-    return {};
+void connection::add(std::span<const std::string_view> words) {
+    unsent_.append("*").append(std::to_string(words.size())).append("\r\n");
+    for (const auto word : words)
+        unsent_.append("$").append(std::to_string(word.size())).append("\r\n").append(word).append("\r\n");
 }
 
 outcome<reply> connection::read() {
-    void* raw = nullptr;
-    if (redisGetReply(context_.get(), &raw) != REDIS_OK || !raw) return std::unexpected(failure());
-    const std::unique_ptr<void, void (*)(void*)> owned(raw, freeReplyObject);
-    return converted(*static_cast<const redisReply*>(raw));
+    for (;;) {
+        auto got = take();
+        if (!got) return std::unexpected(got.error());
+        if (*got) return std::move(**got);
+        if (const auto sent = flush(); !sent) return std::unexpected(sent.error());
+        const auto bytes = wire_.read();
+        if (!bytes) return std::unexpected(bytes.error());
+        redisReaderFeed(replies_.get(), bytes->data(), bytes->size());
+    }
 }
 
 outcome<reply> connection::run(std::span<const std::string_view> words) {
-    if (const auto added = add(words); !added) return std::unexpected(added.error());
+    add(words);
     auto got = read();
     if (got && !got->error.empty()) return std::unexpected(got->error);
     return got;
 }
 
-int connection::descriptor() const { return context_->fd; }
+int connection::descriptor() const { return wire_.descriptor(); }
 
 outcome<void> connection::flush() {
-    for (int done = 0; done == 0;)
-        if (redisBufferWrite(context_.get(), &done) != REDIS_OK) return std::unexpected(failure());
-    return {};
+    const auto sent = wire_.write(unsent_);
+    unsent_.clear();
+    return sent;
 }
 
 outcome<void> connection::fill() {
-    if (redisBufferRead(context_.get()) != REDIS_OK) return std::unexpected(failure());
+    const auto bytes = wire_.read_now();
+    if (!bytes) return std::unexpected(bytes.error());
+    redisReaderFeed(replies_.get(), bytes->data(), bytes->size());
     return {};
 }
 
+// What the reader could not keep for want of memory shows here, too.
 outcome<std::optional<reply>> connection::take() {
     void* raw = nullptr;
-    if (redisGetReplyFromReader(context_.get(), &raw) != REDIS_OK) return std::unexpected(failure());
+    if (redisReaderGetReply(replies_.get(), &raw) != REDIS_OK) return std::unexpected(replies_->errstr);
     if (!raw) return std::optional<reply>();
-    const std::unique_ptr<void, void (*)(void*)> owned(raw, freeReplyObject);
+    const std::unique_ptr<void, base::released_by<freeReplyObject>> owned(raw);
     return converted(*static_cast<const redisReply*>(raw));
 }
 

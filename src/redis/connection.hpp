@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <expected>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,23 +12,11 @@
 #include <string_view>
 #include <vector>
 
-#include "base/error.hpp"
-#include "base/secret.hpp"
+#include "redis/wire.hpp"
 
-struct redisContext;
+struct redisReader;
 
 namespace redis {
-
-struct address {
-    std::string host;
-    std::uint16_t port = 6379;
-    std::string user{};  // empty: the default user
-    base::secret password{};
-    std::uint32_t database = 0;
-};
-
-// errc::invalid_argument with a sentence that does not repeat the URL: it may carry a password.
-base::result<address> parse_address(std::string_view url);
 
 // What one command brought: a text, whole numbers or texts, or an error of its own, which leaves the connection as it
 // is. What a subscription brings is texts.
@@ -40,23 +27,21 @@ struct reply {
     std::string error{};
 };
 
-template <class T>
-using outcome = std::expected<T, std::string>;
-
 class connection {
 public:
-    // Connects, says who we are and chooses the database.
+    // Connects, says who we are and chooses the database. Each step takes `timeout` at most, and so does each wait for
+    // a reply afterwards.
     static outcome<connection> open(const address& to, std::chrono::milliseconds timeout);
 
     // Adds a command to those that go out with the next `read`. The views are copied.
-    outcome<void> add(std::span<const std::string_view> words);
+    void add(std::span<const std::string_view> words);
     // The next reply, in the order of the commands.
     outcome<reply> read();
     // One command and its reply; an error of the command is a failure too.
     outcome<reply> run(std::span<const std::string_view> words);
 
-    // For a subscription: sends what was added; reads once what has come, and takes replies that are whole, without
-    // waiting. Wait for `descriptor` to be readable first, once nothing is left to take.
+    // For a subscription: sends what was added; reads what has come, and takes replies that are whole, without waiting.
+    // Wait for `descriptor` to be readable first, once nothing is left to take.
     int descriptor() const;
     outcome<void> flush();
     outcome<void> fill();
@@ -64,12 +49,13 @@ public:
 
 private:
     struct closer {
-        void operator()(redisContext* context) const;
+        void operator()(redisReader* reader) const;
     };
-    explicit connection(redisContext* context) : context_(context) {}
-    std::string failure() const;
+    explicit connection(wire over);
 
-    std::unique_ptr<redisContext, closer> context_;
+    wire wire_;
+    std::unique_ptr<redisReader, closer> replies_;
+    std::string unsent_;
 };
 
 }  // namespace redis

@@ -11,7 +11,8 @@ namespace redis {
 using std::chrono::milliseconds;
 
 struct options {
-    base::secret url{};                          // REDIS_URL: redis://[[user]:password@]host[:port][/database]
+    base::secret url{};                          // REDIS_URL: redis[s]://[[user]:password@]host[:port][/database]
+    std::string ca_file{};                       // of rediss: trusted besides the system's anchors
     milliseconds timeout{1'000};                 // connecting, and one round; longer is an outage. Requests wait 20 ms
     milliseconds reconnect_every{500};           // during an outage
     milliseconds place_lease{5'000};             // places of a killed replica come back after this

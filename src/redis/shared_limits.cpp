@@ -164,7 +164,7 @@ outcome<void> shared_limits::talk(std::span<const std::shared_ptr<governance::li
     asked.reserve(with.size());
     for (const auto& each : with) {
         asked.push_back(each->ask(began, session_, microseconds(settings_.place_lease).count()));
-        if (const auto sent = send("EVALSHA", digest_, *each, asked.back()); !sent) return sent;
+        send("EVALSHA", digest_, *each, asked.back());
     }
     std::vector<std::size_t> again;
     const auto take_answer = [&](std::size_t i) -> outcome<bool> {
@@ -182,8 +182,7 @@ outcome<void> shared_limits::talk(std::span<const std::shared_ptr<governance::li
         if (!answered) return std::unexpected(answered.error());
         if (!*answered) again.push_back(i);
     }
-    for (const auto i : again)
-        if (const auto sent = send("EVAL", limit_script, *with[i], asked[i]); !sent) return sent;
+    for (const auto i : again) send("EVAL", limit_script, *with[i], asked[i]);
     for (const auto i : again) {
         const auto answered = take_answer(i);
         if (!answered || !*answered) return std::unexpected(answered ? "NOSCRIPT to EVAL" : answered.error());
@@ -194,13 +193,13 @@ outcome<void> shared_limits::talk(std::span<const std::shared_ptr<governance::li
     return {};
 }
 
-outcome<void> shared_limits::send(std::string_view command, std::string_view script, const governance::limiter& of,
-                                  const governance::shared_request& asked) {
+void shared_limits::send(std::string_view command, std::string_view script, const governance::limiter& of,
+                         const governance::shared_request& asked) {
     const auto rest =
         script_words(settings_.prefix + of.id(), replica_, microseconds(settings_.place_lease).count(), asked);
     std::vector<std::string_view> words{command, script};
     words.insert(words.end(), rest.begin(), rest.end());
-    return connection_->add(words);
+    connection_->add(words);
 }
 
 void shared_limits::check_alive() {
@@ -233,9 +232,10 @@ void shared_limits::lose(std::string_view why) {
 void shared_limits::leave() {
     available_.store(false, std::memory_order_release);
     take_enlisted();
-    bool sent = connection_.has_value();
-    for (const auto& [key, each] : active_) sent = sent && send("EVALSHA", digest_, *each, each->leave()).has_value();
-    for (std::size_t i = 0; sent && i < active_.size(); ++i) sent = connection_->read().has_value();
+    bool heard = connection_.has_value();
+    if (heard)
+        for (const auto& [key, each] : active_) send("EVALSHA", digest_, *each, each->leave());
+    for (std::size_t i = 0; heard && i < active_.size(); ++i) heard = connection_->read().has_value();
     for (const auto& [key, each] : active_) {
         each->work_alone(now_us());
         each->wake_waiting();

@@ -1,6 +1,6 @@
 // Limits shared by all replicas through Redis. One thread speaks with Redis; the request path never does.
 //
-//   redis::shared_limits shared(options, *redis::parse_address(options.url.reveal()), report);
+//   redis::shared_limits shared(options, *redis::address_of(options), report);
 //   limiter->share_with(shared);                 // each limiter, when it is made
 //
 // How slices are chosen: governance/rate_limit_shared.hpp. A round takes every limiter that has something to tell or to
@@ -39,7 +39,7 @@ public:
     // `available`: limits are shared from now on; else why not.
     using report = std::function<void(bool available, std::string_view why)>;
 
-    // Starts the thread, which connects to `where`: settings.url, as `parse_address` (connection.hpp) read it.
+    // Starts the thread, which connects to `where`: what `address_of` (address.hpp) made of the settings.
     shared_limits(const options& settings, address where, report on_change);
     // Gives shares and places back to the others, if Redis is there, and joins the thread.
     ~shared_limits() override;
@@ -65,8 +65,8 @@ private:
     bool connect();
     void make_rounds();
     outcome<void> talk(std::span<const std::shared_ptr<governance::limiter>> with);
-    outcome<void> send(std::string_view command, std::string_view script, const governance::limiter& of,
-                       const governance::shared_request& asked);
+    void send(std::string_view command, std::string_view script, const governance::limiter& of,
+              const governance::shared_request& asked);
     void check_alive();
     void lose(std::string_view why);
     void leave();

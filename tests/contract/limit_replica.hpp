@@ -52,6 +52,7 @@ inline governance::limit limit_of(governance::rate_limits amounts) {
 inline redis::options settings_of_test() {
     redis::options settings;
     settings.url = base::secret(environment("TEST_REDIS_URL"));
+    settings.ca_file = environment("TEST_TLS_REDIS_CA_FILE");  // of a rediss URL only
     settings.reconnect_every = milliseconds(50);
     settings.timeout = seconds(5);  // a busy machine is no outage
     return settings;
@@ -59,7 +60,7 @@ inline redis::options settings_of_test() {
 
 struct limit_replica {
     explicit limit_replica(const governance::limit& what, const redis::options& settings = settings_of_test())
-        : shared(settings, redis::parse_address(settings.url.reveal()).value(),
+        : shared(settings, redis::address_of(settings).value(),
                  [this](bool available, std::string_view) { (available ? recoveries : outages).fetch_add(1); }),
           limiter(std::make_shared<governance::limiter>(what)) {
         limiter->share_with(shared);

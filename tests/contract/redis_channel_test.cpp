@@ -12,7 +12,9 @@ namespace {
 class listening_replica {
 public:
     explicit listening_replica(std::string name) {
-        const redis::options settings{.url = base::secret(environment("TEST_REDIS_URL"))};
+        redis::options settings;
+        settings.url = base::secret(environment("TEST_REDIS_URL"));
+        settings.ca_file = environment("TEST_TLS_REDIS_CA_FILE");  // of a rediss URL only
         redis::channel::listeners tell;
         tell.heard = [this](std::string_view line) {
             const std::lock_guard lock(mutex_);
@@ -22,8 +24,8 @@ public:
             connected_ = connected;
             ++reports;
         };
-        channel_ = std::make_unique<redis::channel>(settings, *redis::parse_address(settings.url.reveal()),
-                                                    std::move(name), std::move(tell));
+        channel_ =
+            std::make_unique<redis::channel>(settings, *redis::address_of(settings), std::move(name), std::move(tell));
     }
     void say(std::string line) { channel_->say(std::move(line)); }
     bool connected() const { return connected_; }

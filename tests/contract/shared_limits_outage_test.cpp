@@ -110,7 +110,7 @@ TEST(shared_limits_outage, without_redis_each_replica_has_the_full_limit) {
 TEST(shared_limits_outage, a_redis_that_forgot_the_script_learns_it_again) {
     limit_replica one(limit_of({.requests_per_minute = 60}));
     EXPECT_EQ(one.ready().passing(20), 20);
-    auto there = redis::connection::open(redis::parse_address(environment("TEST_REDIS_URL")).value(), 1s);
+    auto there = redis::connection::open(redis::address_of(settings_of_test()).value(), 1s);
     ASSERT_TRUE(there);
     const std::string_view words[] = {"SCRIPT", "FLUSH"};
     ASSERT_TRUE(there->run(words));

@@ -36,7 +36,7 @@ NOT_IN_MOTO = {
         'resource "aws_elasticache_subnet_group" "this" {\n  count = 0\n}\n'
         'resource "aws_elasticache_replication_group" "this" {\n  count = 0\n  subnet_group_name = "none"\n}\n'
         'output "id" {\n  value = "claude-proxy"\n}\n'
-        'output "url" {\n  value = "redis://cache.invalid:6379"\n}\n',
+        'output "url" {\n  value = "rediss://cache.invalid:6379"\n}\n',
     ),
 }
 

@@ -347,7 +347,12 @@ def test_three_words_of_one_image_run(stack):
         assert container["readonlyRootFilesystem"] is True
         assert container["logConfiguration"]["options"]["awslogs-group"] == "/ecs/claude-proxy"
         assert settings["QUEUE_URL"] == stack.outputs["queue_url"]
-        assert settings["REDIS_URL"].startswith("redis://")
+        assert settings["REDIS_URL"].startswith("rediss://")
+        if which == "api":
+            assert settings["CLAUDE_PROXY_TRUSTED_HOPS"] == "2"
+            public = [each for address, _, each in stack.resources if "aws_subnet.public[" in address]
+            proxies = settings["CLAUDE_PROXY_TRUSTED_PROXIES"].split(",")
+            assert sorted(proxies) == sorted(each["cidr_block"] for each in public) and len(public) == 2
         images.add(container["image"])
     assert images == {stack.outputs["repository_url"] + ":bootstrap"}
     services = ecs.describe_services(

@@ -173,10 +173,15 @@ def parse_field(line):
 
 
 class Client:
-    """One connection. `tls`: an ssl.SSLContext; `receive_buffer`: a small one makes a slow reader."""
+    """One connection. `tls`: an ssl.SSLContext; `receive_buffer`: a small one makes a slow reader; `source`: the
+    address to come from."""
 
-    def __init__(self, port, tls=None, host="127.0.0.1", receive_buffer=None, timeout=10, server_name="localhost"):
+    def __init__(
+        self, port, tls=None, host="127.0.0.1", receive_buffer=None, timeout=10, server_name="localhost", source=None
+    ):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if source:
+            self.socket.bind((source, 0))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(seconds(timeout))

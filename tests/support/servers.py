@@ -1,8 +1,8 @@
-"""Real PostgreSQL, PgBouncer, Redis and SQS servers for tests, each on a free loopback port and in a folder of its own.
+"""Real PostgreSQL, PgBouncer, Redis (plain and TLS) and SQS servers for tests, each on a free loopback port.
 
-Every server can be stopped, started again on its port, and frozen, so that a test can see what an outage does. All of
-them end with the process that started them, however it ends. PostgreSQL and PgBouncer refuse to run as root: then they
-run as the user `postgres`.
+Each has a folder of its own, and can be stopped, started again on its port, and frozen, so that a test can see what an
+outage does. All of them end with the process that started them, however it ends. PostgreSQL and PgBouncer refuse to run
+as root: then they run as the user `postgres`.
 """
 
 import concurrent.futures
@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 
+from support import certs
 from support.timing import seconds
 
 ADMIN, OWNER = "postgres", "gateway"  # roles: a superuser, and one that may do nothing but own its databases
@@ -318,6 +319,51 @@ class Redis(Server):
     @property
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
+
+
+class TlsRedis(Redis):
+    """The same behind TLS alone, with a certificate for `localhost` that is signed by `ca_file`.
+
+    The user `gateway` has the password `p@ss`, the default user none.
+    """
+
+    name = "tls_redis"
+
+    def __init__(self):
+        super().__init__()
+        self.authority = certs.Authority(self.directory)
+        self.certificate, self.key = self.authority.server(alternative="DNS:localhost")
+
+    @property
+    def ca_file(self):
+        return self.authority.file
+
+    def command(self):
+        plain = super().command()
+        plain[plain.index("--port") + 1] = "0"
+        return [
+            *plain, "--tls-port", str(self.port), "--tls-cert-file", self.certificate, "--tls-key-file", self.key,
+            "--tls-ca-cert-file", self.ca_file, "--tls-auth-clients", "no",
+            "--user", "gateway", "on", ">p@ss", "~*", "&*", "+@all",
+        ]  # fmt: skip
+
+    def ask(self, command):
+        """The first bytes of the reply to one command of words without blanks."""
+        context = certs.client_context(self.ca_file)
+        with socket.create_connection(("127.0.0.1", self.port), seconds(5)) as bare:
+            with context.wrap_socket(bare, server_hostname="localhost") as connection:
+                connection.sendall(command + b"\r\n")
+                return connection.recv(4096)
+
+    def answers(self):
+        try:
+            return self.ask(b"PING").startswith(b"+PONG")
+        except OSError:
+            return False
+
+    @property
+    def url(self):
+        return f"rediss://localhost:{self.port}"
 
 
 class Sqs(Server):

@@ -156,8 +156,8 @@ run "the_cache_is_encrypted_and_fails_over" {
     security_group_id = "sg-1"
   }
   assert {
-    condition     = tobool(aws_elasticache_replication_group.this.at_rest_encryption_enabled) && aws_elasticache_replication_group.this.transit_encryption_enabled
-    error_message = "encrypted"
+    condition     = tobool(aws_elasticache_replication_group.this.at_rest_encryption_enabled) && aws_elasticache_replication_group.this.transit_encryption_enabled && aws_elasticache_replication_group.this.transit_encryption_mode == "required"
+    error_message = "encrypted, and not to be had otherwise"
   }
   assert {
     condition     = aws_elasticache_replication_group.this.automatic_failover_enabled && aws_elasticache_replication_group.this.multi_az_enabled && aws_elasticache_replication_group.this.engine == "valkey"

@@ -7,6 +7,9 @@ mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
+  mock_data "aws_subnet" {
+    defaults = { cidr_block = "10.41.0.0/24" }
+  }
 }
 mock_provider "aws" {
   alias = "us_east_1"
@@ -101,5 +104,28 @@ run "only_cloudfront_comes_in" {
   assert {
     condition     = length(aws_vpc.this) == 0 && length(aws_nat_gateway.this) == 0 && output.vpc_id == "vpc-1"
     error_message = "a network that is there is left alone"
+  }
+  assert {
+    condition     = toset(keys(data.aws_subnet.public)) == toset(["subnet-1", "subnet-2"]) && tolist(output.public_subnet_cidrs) == tolist(["10.41.0.0/24", "10.41.0.0/24"])
+    error_message = "the load balancer's addresses are those of its subnets"
+  }
+}
+
+run "a_made_network_knows_the_load_balancers_addresses" {
+  command = plan
+  module { source = "./modules/network" }
+  variables {
+    name                 = "claude-proxy"
+    existing             = null
+    vpc_cidr             = "10.40.0.0/16"
+    availability_zones   = 2
+    nat_gateway_per_zone = true
+    ports                = { public = 8080, admin = 8081 }
+    admin_cidrs          = []
+    database_ports       = [5432]
+  }
+  assert {
+    condition     = tolist(output.public_subnet_cidrs) == tolist(["10.40.0.0/20", "10.40.16.0/20"])
+    error_message = "the public subnets, and not those of the tasks"
   }
 }

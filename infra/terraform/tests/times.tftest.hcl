@@ -130,6 +130,7 @@ run "the_tasks_have_the_times" {
     settings           = {}
     ping_interval      = 15
     ports              = { public = 8080, admin = 8081 }
+    trusted_proxies    = { cidrs = ["10.40.0.0/20", "10.40.16.0/20"], hops = 2 }
     subnet_ids         = ["subnet-1", "subnet-2"]
     security_group_ids = { api = "sg-1", worker = "sg-2" }
     target_group_arns = {
@@ -148,7 +149,7 @@ run "the_tasks_have_the_times" {
     queue_name         = "claude-proxy-jobs"
     queue_hidden_for   = 60
     queue_receives_max = 10
-    redis_url          = "redis://cache:6379"
+    redis_url          = "rediss://cache:6379"
     log_group_name     = "/ecs/claude-proxy"
   }
   assert {
@@ -170,6 +171,12 @@ run "the_tasks_have_the_times" {
   assert {
     condition     = contains(jsondecode(aws_ecs_task_definition.this["api"].container_definitions)[0].environment, { name = "CLAUDE_PROXY_UPSTREAM_TOTAL_TIMEOUT", value = "1740s" })
     error_message = "a call upstream"
+  }
+  assert {
+    condition = toset([
+      for each in jsondecode(aws_ecs_task_definition.this["api"].container_definitions)[0].environment : each.value if startswith(each.name, "CLAUDE_PROXY_TRUSTED_")
+    ]) == toset(["10.40.0.0/20,10.40.16.0/20", "2"])
+    error_message = "the client is who the load balancer and CloudFront say"
   }
   assert {
     condition = alltrue([

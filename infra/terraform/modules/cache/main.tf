@@ -1,6 +1,5 @@
 # Valkey: rate limits shared by replicas, and wake-ups between them. Nothing in it is the truth: while it is away each
-# replica counts alone. The gateway speaks redis:// without TLS today, so TLS is offered and not demanded; the security
-# group lets tasks in and nobody else.
+# replica counts alone. TLS only; its certificate is of Amazon's public authority, which the image's anchors have.
 
 resource "aws_elasticache_subnet_group" "this" {
   name       = var.name
@@ -22,7 +21,7 @@ resource "aws_elasticache_replication_group" "this" {
   security_group_ids         = [var.security_group_id]
   at_rest_encryption_enabled = true
   transit_encryption_enabled = true
-  transit_encryption_mode    = "preferred"
+  transit_encryption_mode    = "required"
   snapshot_retention_limit   = 0 # it holds minutes of counting
   apply_immediately          = true
 }

@@ -31,6 +31,8 @@ locals {
         CLAUDE_PROXY_PING_INTERVAL          = "${var.ping_interval}s"
         CLAUDE_PROXY_UPSTREAM_TOTAL_TIMEOUT = "${var.times.upstream_total_timeout}s"
         CLAUDE_PROXY_IN_FLIGHT_BYTES_MAX    = "${var.api.in_flight_body_mib}MiB"
+        CLAUDE_PROXY_TRUSTED_PROXIES        = join(",", var.trusted_proxies.cidrs)
+        CLAUDE_PROXY_TRUSTED_HOPS           = tostring(var.trusted_proxies.hops)
       }
     }
     worker = {

@@ -22,6 +22,7 @@ variable "times" {
 }
 variable "ping_interval" { type = number }
 variable "ports" { type = object({ public = number, admin = number }) }
+variable "trusted_proxies" { type = object({ cidrs = list(string), hops = number }) }
 variable "subnet_ids" { type = list(string) }
 variable "security_group_ids" { type = map(string) }
 variable "target_group_arns" { type = map(string) }

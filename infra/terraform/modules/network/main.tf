@@ -9,6 +9,16 @@ locals {
   vpc_id             = local.made ? aws_vpc.this[0].id : var.existing.vpc_id
   public_subnet_ids  = local.made ? [for zone in local.zones : aws_subnet.public[zone].id] : var.existing.public_subnet_ids
   private_subnet_ids = local.made ? [for zone in local.zones : aws_subnet.private[zone].id] : var.existing.private_subnet_ids
+
+  # Where the load balancer's own addresses are.
+  public_subnet_cidrs = local.made ? [for zone in local.zones : aws_subnet.public[zone].cidr_block] : [
+    for id in var.existing.public_subnet_ids : data.aws_subnet.public[id].cidr_block
+  ]
+}
+
+data "aws_subnet" "public" {
+  for_each = local.made ? toset([]) : toset(var.existing.public_subnet_ids)
+  id       = each.key
 }
 
 data "aws_availability_zones" "all" {
