@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "anthropic/json_text.hpp"
+#include "anthropic/raw_json.hpp"
 
 namespace anthropic {
 namespace {
@@ -76,6 +77,8 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The budget is exhausted.";
         case budget_contended:
             return "The rest of the budget is held by requests under way; try again shortly.";
+        case budget_set_aside:
+            return "The rest of the budget is held for queued jobs and batches.";
         case budget_unavailable:
             return "The budget cannot be read at the moment; try again shortly.";
         case ledger_full:
@@ -84,6 +87,8 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The gateway has not been able to look at its keys for too long; try again shortly.";
         case database_unavailable:
             return "The gateway's database cannot be reached; try again shortly.";
+        case database_refused:
+            return "The gateway's database refused this; the gateway's log says why.";
         case jobs_unavailable:
             return "Jobs cannot be stored or read at the moment; try again shortly.";
         case too_many_followers:
@@ -154,6 +159,8 @@ std::string error_body(const base::error& error, std::string_view request_id) {
 std::string error_event(const base::error& error, std::string_view request_id) {
     return fmt::format("event: error\ndata: {}\n\n", error_body(error, request_id));
 }
+
+std::string_view error_in(std::string_view envelope) { return find_member(envelope, "error").value_or(envelope); }
 
 int status_of_type(std::string_view error_type) {
     static constexpr std::pair<std::string_view, int> statuses[] = {

@@ -53,11 +53,13 @@ enum class errc : std::uint8_t {
     concurrent_requests,
     budget_exhausted,
     budget_contended,
+    budget_set_aside,
     // Our own limits and state.
     budget_unavailable,
     ledger_full,
     directory_stale,
     database_unavailable,
+    database_refused,
     jobs_unavailable,
     too_many_followers,
     resources_unavailable,
@@ -150,10 +152,12 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case concurrent_requests: return {429, limited, "concurrent_requests", fault::client, true};
         case budget_exhausted: return {429, "billing_error", "budget_exhausted", fault::client, false};
         case budget_contended: return {429, limited, "budget_contended", fault::client, true};
+        case budget_set_aside: return {429, "billing_error", "budget_set_aside", fault::client, false};
         case budget_unavailable: return {529, overloaded, "budget_unavailable", fault::ours, true};
         case ledger_full: return {529, overloaded, "ledger_full", fault::ours, true};
         case directory_stale: return {529, overloaded, "directory_stale", fault::ours, true};
         case database_unavailable: return {503, api, "database_unavailable", fault::ours, true};
+        case database_refused: return {500, api, "database_refused", fault::ours, true};
         case jobs_unavailable: return {529, overloaded, "jobs_unavailable", fault::ours, true};
         case too_many_followers: return {529, overloaded, "too_many_followers", fault::ours, true};
         case resources_unavailable: return {503, api, "resources_unavailable", fault::ours, true};

@@ -19,6 +19,7 @@ using governance::verdict;
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t bytes_per_token_estimate = 4;  // as Anthropic's own gateway counts; corrected by the answer
+constexpr std::chrono::seconds set_aside_look_again{60};
 
 std::string_view whose(const exchange& x, governance::scope where) {
     switch (where) {
@@ -30,6 +31,27 @@ std::string_view whose(const exchange& x, governance::scope where) {
             return x.caller->key_name.empty() ? x.caller->key_id : x.caller->key_name;
     }
     return {};
+}
+
+std::optional<std::chrono::seconds> until_reset(const exchange& x, const governance::budget_account::identity& who) {
+    if (!who.ends) return std::nullopt;
+    return std::chrono::seconds((std::max<std::int64_t>(*who.ends - now_at_ms(x), 0) + 999) / 1000);
+}
+
+std::string dollars_spent(const governance::budget_view& view) {
+    return fmt::format("${} of ${} are spent", base::dollars_text(view.spent), base::dollars_text(view.limit));
+}
+
+// Nobody knows when what is held for jobs and batches comes back; a look now and then costs nothing.
+base::error set_aside_refusal(const exchange& x, const governance::budget_account& account, const std::string& name,
+                              const pricing::bound& bound) {
+    const auto view = account.view();
+    return {
+        errc::budget_set_aside,
+        fmt::format("{} has no room for this request while queued jobs and batches hold ${}: {}, and it may cost up "
+                    "to ${}. What they hold comes back as they end or are cancelled.",
+                    name, base::dollars_text(view.set_aside), dollars_spent(view), base::dollars_text(bound.cost)),
+        std::min(set_aside_look_again, until_reset(x, account.who()).value_or(set_aside_look_again))};
 }
 
 // Says what would help: who is out of money, how much is missing, what makes this request dear, when there is more.
@@ -48,14 +70,16 @@ base::error refusal_of(const exchange& x, const governance::budget_account& acco
                 name + " cannot be read: the database is away and the lease on the budget is used up.",
                 std::chrono::seconds(5)};
     }
+    if (why == verdict::set_aside || (why == verdict::waiting && view.is_set_aside(bound.cost))) {
+        return set_aside_refusal(x, account, name, bound);
+    }
     if (why == verdict::waiting) {
         return {errc::budget_contended,
                 name + " is held by requests under way that did not settle within CLAUDE_PROXY_BUDGET_WAIT.",
                 std::chrono::seconds(1)};
     }
-    std::string text =
-        fmt::format("{} does not cover this request: ${} of ${} are spent, and it may cost up to ${}", name,
-                    base::dollars_text(view.spent), base::dollars_text(view.limit), base::dollars_text(bound.cost));
+    std::string text = fmt::format("{} does not cover this request: {}, and it may cost up to ${}", name,
+                                   dollars_spent(view), base::dollars_text(bound.cost));
     if (bound.by_context_window) {
         text += fmt::format(
             " (its size is not known from its bytes, so the model's context window of {} tokens is assumed)",
@@ -64,12 +88,8 @@ base::error refusal_of(const exchange& x, const governance::budget_account& acco
         text += fmt::format(" ({} input and {} output tokens at most; a lower max_tokens lowers it)",
                             bound.input_tokens, bound.output_tokens);
     }
-    std::chrono::seconds wait{0};
-    if (who.ends) {
-        text += fmt::format("; it resets at {}", base::time_text(*who.ends));
-        wait = std::chrono::seconds((std::max<std::int64_t>(*who.ends - now_at_ms(x), 0) + 999) / 1000);
-    }
-    return {errc::budget_exhausted, text + ".", wait};
+    if (who.ends) text += fmt::format("; it resets at {}", base::time_text(*who.ends));
+    return {errc::budget_exhausted, text + ".", until_reset(x, who).value_or(std::chrono::seconds(0))};
 }
 
 base::error limit_refusal_of(exchange& x, const governance::refused_begin& refused, std::string_view model) {
@@ -127,6 +147,20 @@ base::result<void> outcome_of(exchange& x, const limiters& limits, std::string_v
                                           began_at_ms(x));
     if (refused) return std::unexpected(limit_refusal_of(x, *refused, model));
     return {};
+}
+
+// One request, and no tokens: the work is done later.
+net::task<base::result<void>> count_as_request(exchange& x, const limiters& limits, std::string_view model) {
+    if (limits.empty()) co_return base::result<void>();
+    const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
+        return governance::count_request(limits, now_us, unsure);
+    };
+    const std::int64_t now_us = x.client.reactor().now_us();
+    refusal refused = begin(now_us, governance::when_unsure::ask);
+    if (refused && refused->why.pending) {
+        if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
+    }
+    co_return outcome_of(x, limits, model, refused, now_us);
 }
 
 }  // namespace
@@ -257,23 +291,24 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
                                         job_admission& into) {
     const governance::caller& caller = *x.caller;
     if (!caller.may_use_model(view.model)) co_return std::unexpected(model_refusal(view.model));
-    if (const auto limits = limits_on(caller, view.model); !limits.empty()) {
-        const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
-            return governance::count_request(limits, now_us, unsure);
-        };
-        const std::int64_t now_us = x.client.reactor().now_us();
-        refusal refused = begin(now_us, governance::when_unsure::ask);
-        if (refused && refused->why.pending) {
-            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
-        }
-        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
-    }
+    if (auto may = co_await count_as_request(x, limits_on(caller, view.model), view.model); !may) co_return may;
     pricing::request_facts facts = facts_of(view, found, body_bytes, now_at_ms(x));
     facts.batch = batch;
     into.bound = s.who.prices.bound_of(view.model, facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, facts.at_ms);
     co_return co_await hold_budgets(x, s, into.bound, into.budgets);
+}
+
+net::task<base::result<void>> admit_batch(exchange& x, service& s, const pricing::bound& bound,
+                                          governance::budget_claim& claim) {
+    // Its requests may be of any models, so what is limited for some of them does not count it.
+    limiters limits;
+    for (const auto& each : x.caller->limits) {
+        if (each.live && each.model_class.empty()) limits.push_back(each.live.get());
+    }
+    if (auto may = co_await count_as_request(x, limits, {}); !may) co_return may;
+    co_return co_await hold_budgets(x, s, bound, claim);
 }
 
 }  // namespace gateway

@@ -40,7 +40,7 @@ std::optional<base::error> unaccounted_refusal(const exchange& x);
 
 // Holds what the claim of the caller's budgets asks for, and waits where one is contended; when a period ends while it
 // waits, the claim is for the next one. Errors: budget_exhausted, budget_contended,
-// budget_unavailable, client_left, shutting_down; then nothing is held.
+// budget_set_aside, budget_unavailable, client_left, shutting_down; then nothing is held.
 net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
                                            governance::budget_claim& claim);
 
@@ -52,7 +52,8 @@ pricing::request_facts facts_of(const anthropic::request_view& view, const anthr
 base::error model_refusal(std::string_view model);
 
 // Errors: model_not_allowed, requests_per_minute and its like, concurrent_requests, budget_exhausted, budget_contended,
-// budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be asked.
+// budget_set_aside, budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be
+// asked.
 net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
                                     const anthropic::content_features& found, std::size_t body_bytes, admission& into);
 
@@ -67,5 +68,10 @@ struct job_admission {
 net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic::request_view& view,
                                         const anthropic::content_features& found, std::size_t body_bytes, bool batch,
                                         job_admission& into);
+
+// A message batch, whatever is in it: counts as one request against the limits that are not for some models only, and
+// its bound is held. Waits and refuses as `admit`.
+net::task<base::result<void>> admit_batch(exchange& x, service& s, const pricing::bound& bound,
+                                          governance::budget_claim& claim);
 
 }  // namespace gateway

@@ -140,6 +140,8 @@ base::error refusal_of(const jobs::store::submitted& got, const jobs::options& r
                     fmt::format("The team has {} jobs queued and running, which is as many as it may.",
                                 rules.open_per_team_max),
                     std::chrono::seconds(5)};
+        case jobs::outcome::refused:
+            return {errc::database_refused};
         default:
             return {errc::jobs_unavailable,
                     "The job could not be stored: the database cannot be reached, or too much waits for it.",
@@ -222,7 +224,7 @@ net::task<base::result<void>> run(exchange& x, service& s, const http::request_h
         if (!anthropic::is_json(*body) || !anthropic::is_object(*body))
             co_return fail(errc::invalid_json, "The body must be a JSON object in UTF-8.");
         job.request = std::move(*body);
-        const asked_around asked{anthropic::job_request{}.expires_in, std::move(from_head->meaning),
+        const asked_around asked{anthropic::job_request::expires_in_usual, std::move(from_head->meaning),
                                  "preference-applied: respond-async\r\n"};
         co_return co_await submit(x, s, std::move(job), asked);
     }

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "anthropic/error_body.hpp"
 #include "base/time_text.hpp"
 
 namespace jobs {
@@ -24,14 +25,16 @@ std::string webhook_body(const job_row& row, time_ms now) {
     const auto state = name_of(row.moving.state);
     auto made = fmt::format(R"({{"type":"job.{}","timestamp":"{}","data":{{"id":"{}","status":"{}","metadata":{})",
                             state, base::time_text(now), row.id, state, row.metadata.empty() ? "{}" : row.metadata);
-    if (!row.error.empty()) made += ",\"error\":" + row.error;
+    if (!row.error.empty()) made.append(",\"error\":").append(anthropic::error_in(row.error));
     return made + "}}";
 }
 
 }  // namespace
 
-void operation::tell(bool committed) {
-    const auto how = [&](outcome answer) { return committed ? answer : outcome::unavailable; };
+void operation::tell(outcome of_all) {
+    const bool committed = of_all == outcome::done;
+    const auto how = [&](outcome answer) { return committed ? answer : of_all; };
+    const auto for_worker = [&](outcome answer) { return committed ? answer : outcome::unavailable; };
     std::visit(overloaded{
                    [&](submit_operation& one) {
                        // The money first: who hears of the end of a call may look where it is.
@@ -42,19 +45,19 @@ void operation::tell(bool committed) {
                        one.answer.how = how(one.answer.how);
                        one.done(std::move(one.answer));
                    },
-                   [&](append_operation& one) { one.done(how(one.answer)); },
-                   [&](finish_operation& one) { one.done(how(one.answer)); },
-                   [&](heartbeat_operation& one) { one.done(how(outcome::done), std::move(one.answer)); },
+                   [&](append_operation& one) { one.done(for_worker(one.answer)); },
+                   [&](finish_operation& one) { one.done(for_worker(one.answer)); },
+                   [&](heartbeat_operation& one) { one.done(for_worker(outcome::done), std::move(one.answer)); },
                    [&](change_operation& one) { one.done(how(one.answer)); },
-                   [&](announced_operation& one) { one.done(how(outcome::done)); },
+                   [&](announced_operation& one) { one.done(for_worker(outcome::done)); },
                    [&](claim_operation& one) {
                        one.tried.clear();
                        for (const auto& job : one.answer) {
                            if (committed && job.money) job.money->committed();
                        }
-                       one.done(how(outcome::done), committed ? std::move(one.answer) : std::vector<claimed>());
+                       one.done(for_worker(outcome::done), committed ? std::move(one.answer) : std::vector<claimed>());
                    },
-                   [&](sweep_operation& one) { one.done(how(outcome::done), std::move(one.answer)); },
+                   [&](sweep_operation& one) { one.done(for_worker(outcome::done), std::move(one.answer)); },
                },
                what);
 }
