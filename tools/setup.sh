@@ -23,7 +23,7 @@ packages_of() {
             libcli11-dev libsqlite3-dev libpq-dev libcurl4-openssl-dev libjansson-dev \
             libhiredis-dev pkg-config ;;
         test) echo libgtest-dev libgmock-dev python3 python3-pytest openssl postgresql-15 pgbouncer redis-server \
-            python3-psycopg2 ;;
+            python3-psycopg2 python3-yaml prometheus prometheus-alertmanager ;;
         dev) echo libclang-rt-19-dev llvm-19 lld-19 clang-tidy-19 clang-format-19 shellcheck ;;
         conformance) echo python3-venv ;;
         infra) echo shellcheck jq curl awscli python3 python3-pytest python3-boto3 ;;
@@ -65,7 +65,8 @@ install_missing() {
     mkdir -p build
     say "installing ${#missing[@]} packages: ${missing[*]}"
     say "(a few minutes on a fresh machine; the details go to $log)"
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q)
+    # Some of these are servers, which tests start themselves: by this runlevel none begins to serve now.
+    local apt=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q)
     apt+=(-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Acquire::Retries=3)
     if ! { "${become[@]}" "${apt[@]}" update &&
         "${become[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then

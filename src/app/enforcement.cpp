@@ -22,18 +22,21 @@ enforcement::enforcement(const config::settings& settings, telemetry::hub& hub)
         const redis::options options{.url = settings.redis_url, .ca_file = settings.redis_ca_file};
         auto where = redis::address_of(options);
         if (!where) throw std::runtime_error(where.error().detail);
-        redis_ = std::make_unique<redis::shared_limits>(options, *where, [&hub](bool available, std::string_view why) {
+        const auto told = [this, &hub](bool available, std::string_view why) {
+            redis_reachable_ = available;
             if (available) {
                 hub.log(level::info, "redis_available", {{"limits", "shared by all replicas"}});
             } else {
                 hub.log(level::warn, "redis_unavailable",
                         {{"what", std::string(why)}, {"limits", "in full on each replica until it is back"}});
             }
-        });
+        };
+        redis_ = std::make_unique<redis::shared_limits>(options, *where, told);
     }
     governance::budget_keeper_hooks hooks;
     hooks.now = clock_ms;
-    hooks.alert = [&hub](const governance::budget_alert& alert) {
+    hooks.alert = [this, &hub](const governance::budget_alert& alert) {
+        ++budget_alerts_;
         hub.log(level::warn, "budget_alert",
                 {{"budget", alert.budget_id},
                  {"scope", std::string(governance::name_of(alert.where))},
@@ -135,6 +138,8 @@ void enforcement::add_metrics(telemetry::hub& hub) {
     hub.add_gauge("ledger_lag_seconds", "Age of the oldest row that is not in the database yet.",
                   [&counts] { return static_cast<double>(counts.lag_ms.load()) / 1000; });
     hub.add_gauge("journal_bytes", "Size of the journal.", [this, number] { return number(journal_.bytes()); });
+    hub.add_gauge("journal_bytes_max", "Size of the journal at which requests are refused.",
+                  [most = number(settings_.ledger.bytes_max)] { return most; });
     hub.add_gauge("open_attempts", "Attempts upstream that the journal holds as open.",
                   [this, number] { return number(journal_.open_attempts()); });
     const auto sum = [this](auto member) {
@@ -153,6 +158,12 @@ void enforcement::add_metrics(telemetry::hub& hub) {
     hub.add_gauge("budget_requests_waiting", "Requests that wait for a budget.", sum(&view::waiting));
     hub.add_gauge("budget_holds", "Holds on budgets: requests under way times the budgets that apply to them.",
                   sum(&view::holds));
+    hub.add_counter("budget_alerts_total",
+                    "Percentages of budgets that were passed, as `budget_alert` says in the log.",
+                    [this, number] { return number(budget_alerts_.load()); });
+    if (!redis_) return;
+    hub.add_gauge("redis_reachable", "1 while limits are shared through Redis; 0: each replica has them in full.",
+                  [this] { return redis_reachable_.load() ? 1.0 : 0.0; });
 }
 
 }  // namespace app

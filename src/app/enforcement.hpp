@@ -2,6 +2,8 @@
 // the leases on budgets, Redis. Thread rule: built and taken apart by the main thread; the parts have their own rules.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -45,6 +47,8 @@ private:
     telemetry::hub& hub_;
     ledger::journal journal_;
     governance::budget_registry budgets_;
+    std::atomic<bool> redis_reachable_{false};
+    std::atomic<std::uint64_t> budget_alerts_{0};
     std::unique_ptr<redis::shared_limits> redis_;
     std::mutex limiters_mutex_;
     std::map<std::tuple<governance::scope, std::string, std::string>, std::shared_ptr<governance::limiter>> limiters_;

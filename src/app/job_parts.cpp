@@ -32,6 +32,7 @@ job_parts::job_parts(const config::settings& settings, std::string replica, cons
       tail_(std::make_unique<jobs::tail>(*store_, settings.jobs)),
       desk_(new gateway::job_desk{.store = *store_, .tail = *tail_, .rules = settings.jobs, .webhooks = webhooks}) {
     store_->on_change([this](const jobs::change& news) {
+        if (news.kind == what::state && jobs::is_final(news.state)) ++ended_[static_cast<std::size_t>(news.state)];
         tail_->on_change(news);
         for (const auto& also : listeners_) also(news.kind, news.id, origin::this_replica);
         if (channel_) channel_->say(line_of(news));
@@ -96,6 +97,12 @@ void job_parts::add_metrics(telemetry::hub& hub) {
     hub.add_counter("jobs_repeated_total", "Submits that named a job again by its Idempotency-Key.",
                     of(desk_->repeated));
     hub.add_counter("jobs_refused_total", "Submits that were refused.", of(desk_->refused));
+    for (std::size_t i = 0; i < ended_.size(); ++i) {
+        const auto state = static_cast<jobs::status>(i);
+        if (!jobs::is_final(state)) continue;
+        hub.add_counter("jobs_ended_total", "Jobs whose end this replica has written, by their status.", of(ended_[i]),
+                        {"status", std::string(jobs::name_of(state))});
+    }
     const auto& tail = tail_->counted();
     hub.add_gauge("job_followers", "Open event streams of jobs and waits for their end.", of(tail.followers));
     hub.add_gauge("job_followed", "Jobs that are followed.", of(tail.jobs));

@@ -3,6 +3,8 @@
 // rules.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -43,6 +45,7 @@ private:
     const config::settings& settings_;
     telemetry::hub& hub_;
     std::vector<listener> listeners_;
+    std::array<std::atomic<std::uint64_t>, jobs::statuses> ended_{};  // here, by status
     std::unique_ptr<jobs::store> store_;
     std::unique_ptr<jobs::tail> tail_;
     std::unique_ptr<redis::channel> channel_;

@@ -241,6 +241,11 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
                                        .now = clock_ms});
     first.post([&batch_looks] { batch_looks.start(); });
     add_gauges(hub, load, threads);
+    if (listener_tls) {
+        hub.add_gauge("listener_certificate_ends_at_seconds", "End of the listener's certificate, seconds since 1970.",
+                      [end = static_cast<double>(net::certificate_end(*listener_tls))] { return end; });
+    }
+    kept.add_metrics(hub);
     rules.add_metrics(hub);
     work.add_metrics(hub);
     jobs.add_metrics(hub);

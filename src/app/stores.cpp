@@ -82,10 +82,14 @@ void stores::start(listeners tell) {
     governance::keeper_reports reports;
     reports.on_change = std::move(tell.directory);
     reports.on_outage = [this](std::string_view why) {
+        database_reachable_ = false;
         hub_.log(level::error, "database_unreachable",
                  {{"what", std::string(why)}, {"effect", "known keys work on; changes are not seen"}});
     };
-    reports.on_recovery = [this] { hub_.log(level::info, "database_recovered"); };
+    reports.on_recovery = [this] {
+        database_reachable_ = true;
+        hub_.log(level::info, "database_recovered");
+    };
     reports.on_unreadable = [this](std::span<const std::string> ids) {
         hub_.log(level::error, "rows_not_understood", {{"ids", fmt::format("{}", fmt::join(ids, " "))}});
     };
@@ -108,6 +112,11 @@ void stores::stop() {
 void stores::close() {
     batches_.reset();
     owners_.reset();
+}
+
+void stores::add_metrics(telemetry::hub& hub) {
+    hub.add_gauge("database_reachable", "1 while looks at the keys succeed; 0: the database is away.",
+                  [this] { return database_reachable_.load() ? 1.0 : 0.0; });
 }
 
 void stores::make_first_admin_key(database::connection& on, telemetry::hub& hub) {

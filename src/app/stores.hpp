@@ -2,6 +2,7 @@
 // the admin API needs of them. Thread rule: built and taken apart by the main thread; the parts have their own rules.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "admin/front.hpp"
@@ -46,8 +47,11 @@ public:
     admin::services admin_services(const config::settings& settings, telemetry::hub& hub,
                                    const http::server_load& public_load);
 
+    void add_metrics(telemetry::hub& hub);
+
 private:
     telemetry::hub& hub_;
+    std::atomic<bool> database_reachable_{true};  // it was, when this was made
     governance::jwt_options jwt_;
     std::unique_ptr<governance::jwks_keeper> issuer_;
 

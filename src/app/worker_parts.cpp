@@ -150,6 +150,7 @@ void worker_parts::add_metrics(telemetry::hub& hub) {
     hub.add_gauge("jobs_log_bytes_waiting", "Bytes of events that are not committed yet.",
                   number(shared_.log_bytes_waiting));
     hub.add_counter("jobs_claimed_total", "Jobs claimed by this process.", number(counts.claimed));
+    hub.add_histogram("job_start_seconds", "From a job's submit to its first claim.", counts.start_seconds);
     for (std::size_t i = 0; i < counts.endings.size(); ++i) {
         hub.add_counter("job_attempts_total", "Attempts of this process that the store has the end of, by outcome.",
                         number(counts.endings[i]),

@@ -140,6 +140,7 @@ void accounting::finish(const relay_outcome& how) {
         admitted_.input_used = 0;
     }
     x_.record.cost_pico = admitted_.cost;
+    x_.record.price_unknown = made.unknown_model;
     row_.usage = std::move(made.usage);
 
     std::array<std::uint32_t, ledger::accounts_max> accounts;

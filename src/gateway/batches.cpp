@@ -86,8 +86,6 @@ net::task<base::result<contents>> inspect(exchange& x, service& s, std::string_v
     co_return found;
 }
 
-std::int64_t clock_ms(const exchange& x) { return began_at_ms(x) + static_cast<std::int64_t>(x.elapsed_us() / 1000); }
-
 // Whether upstream has made the batch, as far as the calls tell. What nobody can tell a poller finds out.
 class fate final : public attempt_observer {
 public:
@@ -225,7 +223,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
         const auto state = anthropic::read_batch_state(text);
         if (!state || !outcome_upstream) co_return;
         outcome_upstream->made();
-        lead.finish(clock_ms(x));
+        lead.finish(now_at_ms(x));
         awaited<bool> opened(x.client.reactor());
         s.batches.opened(x.record.request_id, state->id, [done = opened.taker()] { done(true); });
         co_await record_made(x, s, resources::kind::batch, text);
@@ -233,7 +231,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
         co_await opened.wait(x.client.timer(), nullptr);
     };
     auto outcome = co_await forward(x, s, next);
-    if (outcome_upstream && outcome_upstream->is_open()) lead.doubt(clock_ms(x));
+    if (outcome_upstream && outcome_upstream->is_open()) lead.doubt(now_at_ms(x));
     co_await answer_failure(x, outcome);
 }
 

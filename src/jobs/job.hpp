@@ -9,6 +9,7 @@
 // attempt that it holds, and is refused when the job has moved on. Value types; any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -27,6 +28,7 @@ namespace jobs {
 using time_ms = std::int64_t;  // since 1970 UTC
 
 enum class status : std::uint8_t { queued, running, succeeded, failed, cancelled, expired, dead };
+inline constexpr std::size_t statuses = 7;
 std::string_view name_of(status what);
 std::optional<status> status_named(std::string_view name);
 constexpr bool is_final(status what) { return what != status::queued && what != status::running; }

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <ctime>
 #include <stdexcept>
 
 namespace net {
@@ -54,6 +55,13 @@ ssl_context_ptr server_context(const std::string& certificate_file, const std::s
     }
     SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);  // tickets need no memory of ours
     return context;
+}
+
+std::int64_t certificate_end(const SSL_CTX& context) {
+    const X509* const certificate = SSL_CTX_get0_certificate(&context);
+    std::tm end{};
+    if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1) return 0;
+    return timegm(&end);
 }
 
 ssl_context_ptr client_context(const std::string& ca_file) {

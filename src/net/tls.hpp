@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,9 @@ using ssl_session_ptr = std::unique_ptr<SSL_SESSION, ssl_free>;
 
 // Certificate chain and key in PEM files. May be shared by all threads.
 ssl_context_ptr server_context(const std::string& certificate_file, const std::string& key_file);
+
+// When the certificate of a server's context ends, in seconds since 1970; 0 when it does not say so readably.
+std::int64_t certificate_end(const SSL_CTX& context);
 
 // Verifies the peer against the system's trust anchors and those of `ca_file` (PEM, may be empty). May be shared.
 ssl_context_ptr client_context(const std::string& ca_file);

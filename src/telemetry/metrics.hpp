@@ -2,7 +2,7 @@
 // named number; no label holds what a client sent.
 //
 // Nothing is built before the first count or scrape, so that a start costs nothing. Thread rule: one thread (the
-// writer), except `add`, which any thread may call before the first scrape.
+// writer), except `add` and `add_histogram`, which any thread may call before the first scrape.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "telemetry/histogram.hpp"
 #include "telemetry/request_record.hpp"
 
 namespace telemetry {
@@ -39,6 +40,11 @@ token_classes classes_of(const anthropic::token_counts& tokens);
 // Empty when no stream had begun.
 std::string_view stream_end_of(const request_record& finished);
 
+// Whose fault it is that a request did not get what it asked for: client, ours or upstream; empty: it did get it. An
+// error without a reason of ours is the upstream's answer: its 401 is about our credential, and so ours; 429 and 5xx are
+// its own; any other 4xx is the client's.
+std::string_view whose_fault(const request_record& finished);
+
 class metrics {
 public:
     struct limits {
@@ -54,6 +60,7 @@ public:
     // Those of one name are added one behind the other.
     void add(metric_kind kind, std::string name, std::string help, std::function<double()> read,
              metric_label label = {});
+    void add_histogram(std::string name, std::string help, const histogram& of);  // which outlives the scrapes
     void count(const request_record& finished);
     void count_dropped(std::uint64_t records);  // never reached the log or these metrics
     void count_lost(std::uint64_t lines);       // could not be written

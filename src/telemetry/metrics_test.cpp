@@ -42,8 +42,9 @@ TEST(metrics, count_requests_by_route_status_and_reason) {
     counted.count(answered("models", 200));
     const std::string text = counted.text();
     EXPECT_TRUE(has_line(text, R"(claude_proxy_requests_total{route="messages",status="200"} 2)")) << text;
-    EXPECT_TRUE(
-        has_line(text, R"(claude_proxy_requests_total{reason="credential_invalid",route="messages",status="401"} 1)"));
+    EXPECT_TRUE(has_line(
+        text,
+        R"(claude_proxy_requests_total{reason="credential_invalid",route="messages",status="401",whose="client"} 1)"));
     EXPECT_TRUE(has_line(text, R"(claude_proxy_requests_total{route="models",status="200"} 1)"));
     EXPECT_TRUE(has_line(text, R"(claude_proxy_request_duration_seconds_count{route="messages"} 3)"));
 }
@@ -182,6 +183,68 @@ TEST(metrics, stay_bounded_whatever_models_routes_and_statuses_come) {
     EXPECT_TRUE(has_line(text, R"(claude_proxy_request_duration_seconds_count{route="other"} 48)"));
     EXPECT_LE(count_of(text, "claude_proxy_requests_total{"), 5u);
     EXPECT_TRUE(has_line(text, R"(claude_proxy_requests_total{route="other",status="other"} 46)"));
+}
+
+TEST(whose_fault, is_that_of_the_reason) {
+    const auto whose = [](std::string reason, int status) {
+        return whose_fault(answered("messages", status, std::move(reason)));
+    };
+    EXPECT_EQ(whose("invalid_json", 400), "client");
+    EXPECT_EQ(whose("client_left", 499), "client");
+    EXPECT_EQ(whose("internal", 500), "ours");
+    EXPECT_EQ(whose("shutting_down", 200), "ours") << "a stream that had begun";
+    EXPECT_EQ(whose("upstream_cut", 200), "upstream");
+    EXPECT_EQ(whose("upstream_unavailable", 200), "") << "the list of models was answered from memory";
+    EXPECT_EQ(whose("upstream_unavailable", 502), "upstream");
+    EXPECT_EQ(whose("a_reason_of_a_later_version", 500), "ours");
+}
+
+TEST(whose_fault, without_a_reason_is_told_by_the_upstreams_status) {
+    const auto whose = [](int status, std::uint32_t attempts = 1) {
+        request_record made = answered("messages", status);
+        made.attempts = attempts;
+        return whose_fault(made);
+    };
+    EXPECT_EQ(whose(200), "");
+    EXPECT_EQ(whose(400), "client");
+    EXPECT_EQ(whose(404), "client");
+    EXPECT_EQ(whose(401), "ours") << "the credential that the upstream refused is ours";
+    EXPECT_EQ(whose(429), "upstream");
+    EXPECT_EQ(whose(500), "upstream");
+    EXPECT_EQ(whose(529), "upstream");
+    EXPECT_EQ(whose(503, 0), "") << "not ready is an answer of our own, and no failure";
+}
+
+TEST(metrics, tell_whose_fault_a_failure_was) {
+    metrics counted;
+    counted.count(answered("messages", 529, "ledger_full"));
+    request_record made = answered("messages", 529);
+    counted.count(made);
+    made.attempts = 1;
+    counted.count(made);
+    counted.count(made);
+    const std::string text = counted.text();
+    EXPECT_TRUE(has_line(
+        text, R"(claude_proxy_requests_total{reason="ledger_full",route="messages",status="529",whose="ours"} 1)"))
+        << text;
+    EXPECT_TRUE(has_line(text, R"(claude_proxy_requests_total{route="messages",status="529",whose="upstream"} 2)"));
+    EXPECT_TRUE(has_line(text, R"(claude_proxy_requests_total{route="messages",status="529"} 1)"));
+}
+
+TEST(metrics, add_up_what_requests_cost_by_model_and_those_without_a_price) {
+    metrics counted;
+    request_record made = with_tokens("claude-x", {1, 0, 0, 1, {}, {}});
+    made.cost_pico = 250'000'000'000;
+    counted.count(made);
+    counted.count(made);
+    made.answer.model.clear();
+    made.price_unknown = true;
+    counted.count(made);
+    counted.count(answered());
+    const std::string text = counted.text();
+    EXPECT_TRUE(has_line(text, R"(claude_proxy_cost_dollars_total{model="claude-x"} 0.5)")) << text;
+    EXPECT_TRUE(has_line(text, R"(claude_proxy_cost_dollars_total{model="unknown"} 0.25)"));
+    EXPECT_TRUE(has_line(text, "claude_proxy_prices_unknown_total 1"));
 }
 
 TEST(streams_end, as_their_reason_says_and_only_when_they_had_begun) {

@@ -29,7 +29,8 @@ struct request_record {
     std::uint64_t bytes_in = 0;   // request body
     std::uint64_t bytes_out = 0;  // answer body
     std::uint32_t attempts = 0;   // calls upstream
-    std::int64_t cost_pico = 0;       // of all attempts, pico-dollars
+    std::int64_t cost_pico = 0;   // of all attempts, pico-dollars
+    bool price_unknown = false;   // of the last attempt: no price row knows the model
     std::uint32_t pings = 0;      // our own pings sent
     // Times from the request's first byte, microseconds; 0 when it never came to that.
     std::uint64_t total_us = 0;

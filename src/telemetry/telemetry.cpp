@@ -238,6 +238,10 @@ void hub::add_counter(std::string name, std::string help, std::function<double()
     state_->counted.add(metric_kind::counter, std::move(name), std::move(help), std::move(read), std::move(label));
 }
 
+void hub::add_histogram(std::string name, std::string help, const histogram& of) {
+    state_->counted.add_histogram(std::move(name), std::move(help), of);
+}
+
 std::string hub::scrape() {
     const auto promised = std::make_shared<std::promise<std::string>>();
     auto text = promised->get_future();

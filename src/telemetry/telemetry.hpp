@@ -59,6 +59,7 @@ public:
     // `name` without the `claude_proxy_` prefix. Call before the first scrape.
     void add_gauge(std::string name, std::string help, std::function<double()> read, metric_label label = {});
     void add_counter(std::string name, std::string help, std::function<double()> read, metric_label label = {});
+    void add_histogram(std::string name, std::string help, const histogram& of);
 
     // The Prometheus text exposition (format 0.0.4) of everything recorded so far: waits until what lanes had recorded
     // when it was called is counted. Any thread but a lane's reactor may call it; a reactor uses `scrape_async`.

@@ -215,12 +215,22 @@ struct pool::state {
                 not_before = clock::now() + its.rules.poll_every;
             }
             if (got.size() == asked) wanted = true;  // perhaps there are more
-            for (auto& each : got) begin(std::move(each));
+            for (auto& each : got) {
+                observe_start(each.about);
+                begin(std::move(each));
+            }
             if (how == jobs::outcome::done && asked > got.size()) leftover = unkept();
             changed.notify_all();
         }
         if (!leftover.empty()) its.courier.remove(std::move(leftover));
         call_ended();
+    }
+
+    // From the submit to the first claim. Later ones are late for another reason: a retry, a wait, a redrive.
+    void observe_start(const jobs::summary& about) {
+        if (about.attempt != 1) return;
+        const auto waited = about.started_at.value_or(wall_clock_ms()) - about.created_at;
+        owner.counts_.start_seconds.observe(static_cast<double>(waited) / 1'000);
     }
 
     // A claim has found less than it asked for: the receipts of messages that promise nothing any more.

@@ -37,6 +37,7 @@ public:
     };
     struct counted {
         std::atomic<std::uint64_t> claimed{0};
+        telemetry::histogram start_seconds{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1'800, 3'600};
         std::array<std::atomic<std::uint64_t>, 6> endings{};  // by jobs::ending::way
         std::atomic<std::uint64_t> leases_lost{0};
         std::atomic<std::uint64_t> abandoned{0};  // the process ended before the store had their ending
