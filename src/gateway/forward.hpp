@@ -28,7 +28,7 @@ struct answer_hooks {
 
 // What is sent, and what is expected back.
 struct forwarding {
-    std::string head;         // from upstream_head(); framing and the blank line are added here
+    std::string head;         // from upstream_head(); framing, credential and the blank line are added here
     std::string_view body{};  // held by the caller until `release_body`
     bool has_body = false;
     bool wants_stream = false;         // the request asked for server-sent events
@@ -38,8 +38,8 @@ struct forwarding {
     std::function<void()> release_body{};  // no other attempt will follow: the body may go
     // Never a pooled connection: one that closes without a byte could have taken the request, and it would be repeated.
     bool fresh_connection = false;
-    bool unavailable_is_failure = false;   // a status of 500 or more is not relayed: the caller has better
-    milliseconds connect_at_most{0};       // 0: the upstream's own settings
+    bool unavailable_is_failure = false;  // a status of 500 or more is not relayed: the caller has better
+    milliseconds connect_at_most{0};      // 0: the upstream's own settings
     milliseconds head_at_most{0};
     attempt_observer* observer = nullptr;
 };
