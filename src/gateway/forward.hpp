@@ -18,6 +18,8 @@ public:
     virtual bool begin(std::uint32_t number) = 0;
     // It is over; x.record.answer has what was metered.
     virtual void end(const relay_outcome& how) = 0;
+    // Whether what is held pays for one more.
+    virtual bool covers_another() { return true; }
 };
 
 // What is done with an answer of success before the client has it; only with one that is short enough to be held.
