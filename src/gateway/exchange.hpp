@@ -70,7 +70,7 @@ struct exchange {
 };
 
 // The request line and headers for upstream, without framing, credential and blank line: everything verbatim except
-// hop-by-hop fields, host, content-length, expect, accept-encoding (identity) and the caller's credential. Made at once,
+// hop-by-hop fields, host, content-length, expect, accept-encoding (identity) and the caller's credential. Made now,
 // because the head is gone after the first wait; our credential comes last, when the connection is there, because it
 // may be rotated while a request waits.
 std::string upstream_head(const http::request_head& head, upstream::client& upstream);

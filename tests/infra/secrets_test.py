@@ -97,9 +97,8 @@ def simulator():
 
 
 def event(gateway, name, **fields):
-    return gateway.wait_event(
-        lambda line: line.get("event") == name and all(line.get(key) == value for key, value in fields.items()), 30, name
-    )
+    wanted = {"event": name, **fields}
+    return gateway.wait_event(lambda line: all(line.get(key) == value for key, value in wanted.items()), 30, name)
 
 
 def failed_reads(gateway):

@@ -15,7 +15,7 @@ from support.timing import wait_until
 from support.upstream import answer
 
 BODY = b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[{"role":"user","content":"hi"}]}'
-MESSAGE = b'{"id":"msg_1","type":"message","role":"assistant","content":[],"usage":{"input_tokens":1,"output_tokens":1}}'
+MESSAGE = b'{"id":"msg_1","type":"message","content":[],"usage":{"input_tokens":1,"output_tokens":1}}'
 FIRST, SECOND = "sk-ant-api03-first-upstream-key", "sk-ant-api03-second-upstream-key"
 PLAIN = {"ANTHROPIC_API_KEY": None, "API_KEYS": None, "ADMIN_KEY": None}
 MEMBERS = {
@@ -56,10 +56,8 @@ def used_key(gateway, upstream, key="sk-cp-static-key-one"):
 
 
 def event(gateway, name, timeout=20, **fields):
-    return gateway.wait_event(
-        lambda line: line.get("event") == name and all(line.get(key) == value for key, value in fields.items()),
-        timeout, name,
-    )  # fmt: skip
+    wanted = {"event": name, **fields}
+    return gateway.wait_event(lambda line: all(line.get(key) == value for key, value in wanted.items()), timeout, name)
 
 
 def metric(gateway, name):
@@ -208,7 +206,8 @@ def test_members_that_are_no_secrets_are_named_and_ignored(plain_upstream, manag
 
 
 def settings_of(manager, **more):
-    given = {name if name.startswith("AWS_") else f"CLAUDE_PROXY_{name}": value for name, value in manager.settings.items()}
+    given = {name if name.startswith("AWS_") else f"CLAUDE_PROXY_{name}": value
+             for name, value in manager.settings.items()}  # fmt: skip
     return {**given, "CLAUDE_PROXY_LISTEN": "127.0.0.1:0", "CLAUDE_PROXY_ADMIN_LISTEN": "127.0.0.1:0", **more}
 
 
