@@ -183,7 +183,7 @@ def test_another_pepper_and_another_database_wait_for_a_restart_and_are_told_onc
     manager.put(**MEMBERS, CLAUDE_PROXY_KEY_PEPPER="first-pepper")
     with Gateway(plain_upstream.url, **{**PLAIN, **JWT, **manager.settings}) as gateway:
         made = Admin(gateway, "sk-cp-admin-key-first").new_key(team="default")
-        assert ask(gateway, made["secret"]).status == 200
+        assert ask(gateway, made["key"]).status == 200
         manager.put(**MEMBERS, CLAUDE_PROXY_KEY_PEPPER="second-pepper", REDIS_URL="redis://127.0.0.1:1")
         told = event(gateway, "secrets_need_restart")
         assert told["names"] == "REDIS_URL, CLAUDE_PROXY_KEY_PEPPER" and told["level"] == "error"
@@ -191,7 +191,7 @@ def test_another_pepper_and_another_database_wait_for_a_restart_and_are_told_onc
         before = reads(gateway, "read")
         wait_until(lambda: reads(gateway, "read") >= before + 2, 20, "two more readings")
         assert len([line for line in gateway.events if line.get("event") == "secrets_need_restart"]) == 1
-        assert ask(gateway, made["secret"]).status == 200, "keys go on"
+        assert ask(gateway, made["key"]).status == 200, "keys go on"
         manager.put(**MEMBERS, CLAUDE_PROXY_KEY_PEPPER="first-pepper")
         event(gateway, "secrets_need_no_restart")
         assert metric(gateway, "secrets_waiting_for_restart") == 0
