@@ -18,9 +18,8 @@ enforcement::enforcement(const config::settings& settings, telemetry::hub& hub)
       hub_(hub),
       journal_(settings.ledger),
       budgets_(settings.governance.budget_waiters_max, [this] { keeper_->wake(); }) {
-    if (!settings.redis_url.empty()) {
-        const redis::options options{.url = settings.redis_url, .ca_file = settings.redis_ca_file};
-        auto where = redis::address_of(options);
+    if (!settings.redis.url.empty()) {
+        auto where = redis::address_of(settings.redis);
         if (!where) throw std::runtime_error(where.error().detail);
         const auto told = [this, &hub](bool available, std::string_view why) {
             redis_reachable_ = available;
@@ -31,7 +30,7 @@ enforcement::enforcement(const config::settings& settings, telemetry::hub& hub)
                         {{"what", std::string(why)}, {"limits", "in full on each replica until it is back"}});
             }
         };
-        redis_ = std::make_unique<redis::shared_limits>(options, *where, told);
+        redis_ = std::make_unique<redis::shared_limits>(settings.redis, *where, told);
     }
     governance::budget_keeper_hooks hooks;
     hooks.now = clock_ms;
@@ -54,9 +53,8 @@ enforcement::enforcement(const config::settings& settings, telemetry::hub& hub)
                     {{"what", why}, {"effect", "leases are used up, then requests under a hard budget wait"}});
         }
     };
-    keeper_ =
-        std::make_unique<governance::budget_keeper>(database::open(settings.database.url.reveal(), settings.database),
-                                                    budgets_, journal_.replica(), settings.governance, hooks);
+    keeper_ = std::make_unique<governance::budget_keeper>(database::open(settings.database), budgets_,
+                                                          journal_.replica(), settings.governance, hooks);
 }
 
 enforcement::~enforcement() = default;
@@ -91,8 +89,7 @@ ledger::writer_hooks enforcement::hooks() {
 }
 
 void enforcement::start() {
-    writer_ = std::make_unique<ledger::writer>(
-        journal_, settings_.ledger, database::open(settings_.database.url.reveal(), settings_.database), hooks());
+    writer_ = std::make_unique<ledger::writer>(journal_, settings_.ledger, database::open(settings_.database), hooks());
     keeper_->start();
 }
 

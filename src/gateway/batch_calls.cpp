@@ -69,7 +69,7 @@ time_ms next_look(const batch_entry& one, const resources::options& rules, time_
 }
 
 std::size_t batch_calls::credentials() const {
-    return std::max<std::size_t>(upstream_.settings().credentials.size(), 1);
+    return std::max<std::size_t>(upstream_.credentials(), 1);
 }
 
 std::string batch_calls::call_head(std::string_view credential, std::string_view headers) const {

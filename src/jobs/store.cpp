@@ -30,7 +30,7 @@ std::unique_ptr<database::connection> for_writes(database::options of, const opt
     of.statement_timeout = std::min(of.statement_timeout, rules.write_patience);
     of.connect_timeout = std::min(of.connect_timeout, rules.write_patience);
     of.commits_are_flushed = true;
-    return database::open(of.url.reveal(), of);
+    return database::open(of);
 }
 
 database::options for_reads(database::options of, const options& rules) {

@@ -86,4 +86,12 @@ base::result<address> address_of(const options& settings) {
     return parsed;
 }
 
+address address_now(const options& settings, const address& otherwise) {
+    if (!settings.live_url) return otherwise;
+    auto read = parse_address(settings.live_url->now().reveal());
+    if (!read || read->tls != otherwise.tls) return otherwise;
+    read->trust = otherwise.trust;
+    return std::move(*read);
+}
+
 }  // namespace redis

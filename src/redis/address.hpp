@@ -31,4 +31,8 @@ base::result<address> parse_address(std::string_view url);
 // sentence of an error begins with the setting's name. Blocking: a file is read.
 base::result<address> address_of(const options& settings);
 
+// Where a new connection goes: to the options' `live_url` as it is now, else to `otherwise`, of which the trust is
+// kept. Whether TLS is spoken does not change while the process runs.
+address address_now(const options& settings, const address& otherwise);
+
 }  // namespace redis
