@@ -16,8 +16,10 @@ METRIC = re.compile(r"\bclaude_proxy_[a-z0-9_]*[a-z0-9](?![a-z0-9_]*[*(<])(\{[^}
 LARGE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!_?\*|_?…)")
 SMALL = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 OURS = re.compile(r"(?<![\w-])claude-proxy-([a-z][a-z0-9-]*[a-z0-9])\b")
-INVOKED = re.compile(r"(?:^|[\s(`])(?:build/release/)?claude-proxy((?: [^\n|;&)#>]*)?)")
-SCRIPT = re.compile(r"(?:^|[\s(])((?:infra/scripts|tools|bench|tests|\.ci)/[\w./-]+)((?: [^\n|;&)#>]*)?)", re.M)
+# Where a command begins: at a line, behind what joins commands, and behind variables that are set for it.
+BEGIN = r"(?:^|[|;&(]|\b(?:do|then|time)\b)[ \t]*(?:[A-Za-z_]+=\S*[ \t]+)*"
+INVOKED = re.compile(BEGIN + r"(?:build/release/)?claude-proxy((?: [^\n|;&)#>]*)?)(?=[\n|;&)#>]|$)", re.M)
+SCRIPT = re.compile(r"(?:^|[\s(])((?:infra/scripts|tools|bench|tests|\.ci)/[\w./-]+)((?: (?![\w./-]+/)[^ \n|;&)#>]*)*)", re.M)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 OUR_PATH = re.compile(
     r"(?:^|[\s\"'=(])((?:src|docs|infra|tools|bench|tests|migrations|data|sim|\.ci)/[\w.*/-]*[\w*/])", re.M
@@ -106,7 +108,7 @@ def script_options_exist(document, options_of, exists):
                 continue  # paths_in_code_exist tells
             if path.endswith("/tf.sh") or os.path.isdir(path):
                 continue  # what follows is Terraform's
-            for flag in FLAG.findall(rest.split(" build/")[0]):
+            for flag in FLAG.findall(rest):
                 if flag not in options_of(path):
                     yield line, f"{path} has no option {flag}"
 

@@ -70,6 +70,8 @@ def test_words_and_options_of_the_command_line():
         return findings(checks.words_exist, text, ROOT_WORD)
 
     assert of("`claude-proxy keys create --name x | jq .` `claude-proxy <word> --help` `keys list` `usage`") == []
+    assert of("```sh\naws ecs list-tasks --cluster claude-proxy --services b\n```") == [], "that is a name"
+    assert of("```sh\necho x | A=$B claude-proxy keys make\n```") == ["`claude-proxy keys` has no word make"]
     assert of("```sh\nA=1 claude-proxy keys create \\\n  --team x  # --none\n```") == []
     assert of("`claude-proxy keys make`") == ["`claude-proxy keys` has no word make"]
     assert of("`keys make`") == ["`claude-proxy keys` has no word make"]
@@ -86,6 +88,7 @@ def test_options_of_scripts():
     assert of("```sh\nX=1 infra/scripts/a.sh \\\n  --environment prod\n```") == [
         "infra/scripts/a.sh has no option --environment"
     ]
+    assert of("```sh\ntools/with_servers bench/run.py --only x\n```") == ["bench/run.py has no option --only"]
 
 
 def test_options_alone_and_words_of_make():

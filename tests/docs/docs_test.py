@@ -10,7 +10,7 @@ from markdown import Document
 from runner import Checkout, Problem
 from support.client import Client, request
 from support.gateway import DEFAULTS, Gateway, Simulator
-from support.servers import PgBouncer, Postgres
+from support.servers import PgBouncer, Postgres, Redis
 
 PATTERNS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "infra/**/*.md")
 PATTERNS += ("bench/README.md", "sim/README.md")
@@ -45,8 +45,9 @@ def told(check, *given):
 
 @pytest.fixture(scope="module")
 def gateway():
+    """One with all its parts: some metrics are told only where there is Redis."""
     simulator = Simulator("--listen", "127.0.0.1:0")
-    with Gateway(simulator.url, words=("serve", "--with-worker")) as made:
+    with Redis() as redis, Gateway(simulator.url, words=("serve", "--with-worker"), REDIS_URL=redis.url) as made:
         yield made
     simulator.stop()
 
