@@ -19,7 +19,9 @@ OURS = re.compile(r"(?<![\w-])claude-proxy-([a-z][a-z0-9-]*[a-z0-9])\b")
 # Where a command begins: at a line, behind what joins commands, and behind variables that are set for it.
 BEGIN = r"(?:^|[|;&(]|\b(?:do|then|time)\b)[ \t]*(?:[A-Za-z_]+=\S*[ \t]+)*"
 INVOKED = re.compile(BEGIN + r"(?:build/release/)?claude-proxy((?: [^\n|;&)#>]*)?)(?=[\n|;&)#>]|$)", re.M)
-SCRIPT = re.compile(r"(?:^|[\s(])((?:infra/scripts|tools|bench|tests|\.ci)/[\w./-]+)((?: (?![\w./-]+/)[^ \n|;&)#>]*)*)", re.M)
+SCRIPT = re.compile(
+    r"(?:^|[\s(])((?:infra/scripts|tools|bench|tests|\.ci)/[\w./-]+)((?: (?![\w./-]+/)[^ \n|;&)#>]*)*)", re.M
+)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 OUR_PATH = re.compile(
     r"(?:^|[\s\"'=(])((?:src|docs|infra|tools|bench|tests|migrations|data|sim|\.ci)/[\w.*/-]*[\w*/])", re.M

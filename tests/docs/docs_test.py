@@ -160,16 +160,3 @@ def test_every_runbook_has_commands_that_run():
     for path, document in documents().items():
         outputs = sum(block.is_output for block in document.blocks)
         assert outputs == sum(expected is not None for _, expected in document.runnable()), f"{path}: a lonely output"
-
-
-def test_a_process_has_as_many_connections_as_the_document_says():
-    with Postgres() as server:
-        url = server.create_database("counted")
-        facts.said_by("env", f"DATABASE_URL={url}", facts.PROXY, "migrate")
-        simulator = Simulator("--listen", "127.0.0.1:0")
-        with Gateway(simulator.url, words=("serve", "--with-worker"), DATABASE_URL=url) as made:
-            facts.scrape_after_traffic(made)
-            used = int(server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'gateway'"))
-        simulator.stop()
-    text = documents()["docs/SUPABASE.md"].text
-    assert f"| **a `serve` or `worker`** | **{used}** |" in text, f"a process uses {used} connections"

@@ -89,7 +89,8 @@ def routes():
     """(method, path) of both listeners' tables; `{}` stands for a segment, `**` for a rest, `*` for any method."""
     tables = read("src/gateway/routes.cpp") + read("src/admin/routes.cpp") + read("sim/routes.cpp")
     controls = {("*", path) for path in re.findall(r'"(/sim/[a-z]+)"', read("sim/control.cpp"))}
-    return frozenset(set(ROUTE_ROW.findall(tables)) | controls | {("GET", "/metrics"), ("POST", "/v1/chat/completions")})
+    others = {("GET", "/metrics"), ("POST", "/v1/chat/completions")}
+    return frozenset(set(ROUTE_ROW.findall(tables)) | controls | others)
 
 
 @functools.cache
