@@ -12,7 +12,7 @@ import urllib.parse
 METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD"
 NAMED_ROUTE = re.compile(rf"((?:(?:{METHODS})`?, `?)*(?:{METHODS})) (/(?:\{{[^}}]*\}}|[^\s`'\"{{])*)")
 CALLED_URL = re.compile(r"(?:127\.0\.0\.1|localhost):808[01](/[^\s'\"|)]*)")
-METRIC = re.compile(r"\bclaude_proxy_[a-z0-9_]*[a-z0-9](?![a-z0-9_]*[*(<])(\{[^}]*\})?")
+METRIC = re.compile(r"\bclaude_proxy_[a-z0-9_]*[a-z0-9](?![a-z0-9_*(<])(\{[^}]*\})?")
 LARGE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!_?\*|_?…)")
 SMALL = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 OURS = re.compile(r"(?<![\w-])claude-proxy-([a-z][a-z0-9-]*[a-z0-9])\b")
@@ -153,14 +153,15 @@ def variables_exist(document, words):
 
 
 def metrics_exist(document, scrape):
-    """A metric is one that a scrape tells, `_bucket` and the like belong to histograms, and its labels are its own."""
+    """A metric is one that is told, `_bucket` and the like belong to histograms, and labels are those of a scrape."""
     for number, line in enumerate(document.text.split("\n"), 1):
         for match in METRIC.finditer(line.replace(r"\|", "|")):
             name = match[0].partition("{")[0]
             family = scrape.family(name)
             if family is None:
-                yield number, f"a scrape has no metric {name}"
-                continue
+                yield number, f"there is no metric {name}"
+            if family not in scrape.kinds:
+                continue  # told only when something has happened that did not: its labels are not known
             for label in re.findall(r'([a-z]+)\s*(?:=~|!=|!~|=)\s*"', match[1] or ""):
                 if label not in scrape.labels.get(family, set()) | {"le", "instance", "job"}:
                     yield number, f"{family} has no label {label}"

@@ -27,7 +27,8 @@ SCRAPE = facts.Scrape(
     "# TYPE claude_proxy_jobs gauge\n"
     'claude_proxy_jobs{status="queued"} 0\n'
     "# TYPE claude_proxy_overhead_seconds histogram\n"
-    'claude_proxy_overhead_seconds_bucket{le="1"} 0\n'
+    'claude_proxy_overhead_seconds_bucket{le="1"} 0\n',
+    {"claude_proxy_rare_total", "claude_proxy_late"},
 )
 ROUTES = {("GET", "/admin/v1/teams/{}"), ("POST", "/v1/jobs"), ("*", "/v1/**"), ("*", "/v1/files/**")}
 
@@ -113,9 +114,10 @@ def test_metrics():
         return findings(checks.metrics_exist, text, SCRAPE)
 
     assert of('`claude_proxy_jobs{status="queued"}` `claude_proxy_overhead_seconds_bucket`') == []
-    assert of("claude_proxy_*, claude_proxy_x_(a|b), `claude_proxy.jobs`") == []
-    assert of("`claude_proxy_job`") == ["a scrape has no metric claude_proxy_job"]
-    assert of("`claude_proxy_jobs_bucket`") == ["a scrape has no metric claude_proxy_jobs_bucket"]
+    assert of("claude_proxy_*, claude_proxy_x_(a|b), grep claude_proxy_x_ `claude_proxy.jobs`") == []
+    assert of('`claude_proxy_rare_total{any="x"}` `claude_proxy_late_bucket`') == []
+    assert of("`claude_proxy_job`") == ["there is no metric claude_proxy_job"]
+    assert of("`claude_proxy_jobs_bucket`") == ["there is no metric claude_proxy_jobs_bucket"]
     assert of('`claude_proxy_jobs{state="queued"}`') == ["claude_proxy_jobs has no label state"]
 
 

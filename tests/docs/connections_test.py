@@ -5,6 +5,7 @@ import json
 import re
 
 import facts
+from support.admin import cli
 from support.client import Client, request
 from support.gateway import DEFAULTS, KEY, Gateway, Simulator
 from support.servers import Postgres
@@ -27,7 +28,7 @@ def test_a_process_has_as_many_connections_as_the_document_says():
     simulator = Simulator("--listen", "127.0.0.1:0")
     with Postgres() as server, concurrent.futures.ThreadPoolExecutor(16) as many:
         url = server.create_database("counted")
-        facts.said_by("env", f"DATABASE_URL={url}", facts.PROXY, "migrate")
+        assert cli(server.directory, "migrate", DATABASE_URL=url).code == 0
         with Gateway(simulator.url, words=("serve", "--with-worker"), DATABASE_URL=url, **SETTINGS) as gateway:
 
             def used_after_all_of_it():

@@ -124,10 +124,21 @@ def make_words():
     return frozenset(re.findall(r"^([a-z][\w-]*):", read("Makefile"), re.M))
 
 
-class Scrape:
-    """The metrics of one answer: the kind of each, and the names of its labels."""
+@functools.cache
+def metrics_in_sources():
+    """Names of strings in src/, as metrics have them: some are told only when something has happened."""
+    found = set()
+    for path in files():
+        if path.startswith("src/") and path.endswith((".cpp", ".hpp")) and not path.endswith("_test.cpp"):
+            found |= set(re.findall(r'"(?:claude_proxy_)?([a-z]+(?:_[a-z0-9]+)+)"', read(path)))
+    return frozenset("claude_proxy_" + name for name in found)
 
-    def __init__(self, text):
+
+class Scrape:
+    """The metrics of one answer: the kind of each, and the names of its labels. `others` are known by name only."""
+
+    def __init__(self, text, others=()):
+        self.others = others
         self.kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.M))
         self.labels = {}
         for name, inside in re.findall(r"^([a-z_]+)(?:\{(.*)\})? \S+$", text, re.M):
@@ -138,7 +149,9 @@ class Scrape:
         if name in self.kinds:
             return name
         base = re.sub(r"_(?:bucket|sum|count)$", "", name)
-        return base if self.kinds.get(base) == "histogram" else None
+        if self.kinds.get(base) == "histogram":
+            return base
+        return name if name in self.others else base if base != name and base in self.others else None
 
 
 def scrape_after_traffic(gateway):
@@ -155,7 +168,7 @@ def scrape_after_traffic(gateway):
         told = client.ask(request("GET", f"/v1/jobs/{made.json()['id']}?wait=30", headers=head, key=KEY))
         assert told.json()["status"] == "succeeded", told.body
         assert client.ask(request("GET", "/v1/models", headers=head, key="sk-cp-nobody")).status == 401
-    return Scrape(gateway.metrics().body.decode())
+    return Scrape(gateway.metrics().body.decode(), metrics_in_sources())
 
 
 def scripts():
