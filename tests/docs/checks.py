@@ -13,6 +13,7 @@ METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD"
 NAMED_ROUTE = re.compile(rf"((?:(?:{METHODS})`?, `?)*(?:{METHODS})) (/(?:\{{[^}}]*\}}|[^\s`'\"{{])*)")
 CALLED_URL = re.compile(r"(?:127\.0\.0\.1|localhost):808[01](/[^\s'\"|)]*)")
 METRIC = re.compile(r"\bclaude_proxy_[a-z0-9_]*[a-z0-9](?![a-z0-9_*(<])(\{[^}]*\})?")
+PROMQL = re.compile(r"\b(?:sum|max|min|avg|count|rate|increase|delta|histogram_quantile|topk|absent)\b[^`]*\(")
 LARGE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!_?\*|_?…)")
 SMALL = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 OURS = re.compile(r"(?<![\w-])claude-proxy-([a-z][a-z0-9-]*[a-z0-9])\b")
@@ -167,6 +168,25 @@ def metrics_exist(document, scrape):
                     yield number, f"{family} has no label {label}"
 
 
+def promql(document):
+    """Expressions of Prometheus: what is quoted and calls one of its functions on a metric, and lines of a block."""
+    for line, text in document.quoted:
+        if PROMQL.search(text) and re.search(r"\bclaude_proxy[_:]", text):
+            yield line, text
+    for block in document.blocks:
+        if block.info == "promql":
+            for number, text in enumerate(block.text.split("\n")):
+                if text.strip() and not text.strip().startswith("#"):
+                    yield block.line + number, text
+
+
+def expressions_parse(document, problem_of):
+    """`problem_of`: what Prometheus says against an expression, or None."""
+    for line, text in promql(document):
+        if problem := problem_of(text):
+            yield line, f"{text}: {problem}"
+
+
 def routes_exist(document, routes):
     """`GET /path` and the URLs that examples call are rows of our tables. `{...}` in a document is any segment."""
     for line, text in document.code:
@@ -252,6 +272,13 @@ def routes_told(document, routes, prefix):
     for method, path in sorted(routes):
         if path.startswith(prefix) and path not in told:
             yield 1, f"the route {method} {path} is not told"
+
+
+def events_told(documents, events):
+    """Every event of the log is named by one of the documents."""
+    told = {text for document in documents for _, text in document.quoted}
+    for event in sorted(events - told):
+        yield 1, f"the event {event} is not told"
 
 
 def words_told(documents, root):

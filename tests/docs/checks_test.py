@@ -121,6 +121,15 @@ def test_metrics():
     assert of('`claude_proxy_jobs{state="queued"}`') == ["claude_proxy_jobs has no label state"]
 
 
+def test_expressions_of_prometheus():
+    def of(text):
+        return findings(checks.expressions_parse, text, facts.promql_problem)
+
+    assert of("`sum(rate(claude_proxy_jobs[5m]))` `sum(x)` `claude_proxy_jobs`") == []
+    assert of("```promql\n# a\nup{job=\"a\"}  # b\n```\n") == []
+    assert len(of("`sum(rate(claude_proxy_jobs[5m])`")) == len(of("```promql\nsum(up\n```\n")) == 1
+
+
 def test_routes():
     def of(text):
         return findings(checks.routes_exist, text, ROUTES)
@@ -165,6 +174,7 @@ def test_what_is_not_told():
         "the route GET /admin/v1/teams/{} is not told"
     ]
     one = [Document("docs/x.md", "`serve`, `keys create`, `usage`")]
+    assert [says for _, says in checks.events_told(one, {"serve", "listening"})] == ["the event listening is not told"]
     assert [says for _, says in checks.words_told(one, ROOT_WORD)] == ["`claude-proxy keys list` is not told"]
 
 

@@ -97,6 +97,10 @@ def test_metrics_exist(scrape):
     told(checks.metrics_exist, scrape)
 
 
+def test_expressions_of_prometheus_parse():
+    told(checks.expressions_parse, facts.promql_problem)
+
+
 def test_routes_exist(gateway):
     told(checks.routes_exist, facts.routes())
     # The tables that were read are those that answer.
@@ -121,6 +125,8 @@ def test_nothing_is_left_untold(scrape):
     found = [*checks.metrics_told(operations, scrape)]
     found += checks.routes_told(administration, facts.routes(), "/admin/v1/")
     found += checks.words_told(documents().values(), facts.command_line())
+    assert {"listening", "queue_away", "queue_back", "webhook_delivered"} <= facts.log_events()
+    found += checks.events_told(documents().values(), facts.log_events())
     assert not found, "\n" + "\n".join(says for _, says in found)
 
 

@@ -2,9 +2,11 @@
 
 import functools
 import glob
+import json
 import os
 import re
 import subprocess
+import tempfile
 
 from support.client import Client, request
 from support.gateway import KEY, PROXY, SIM
@@ -132,6 +134,28 @@ def metrics_in_sources():
         if path.startswith("src/") and path.endswith((".cpp", ".hpp")) and not path.endswith("_test.cpp"):
             found |= set(re.findall(r'"(?:claude_proxy_)?([a-z]+(?:_[a-z0-9]+)+)"', read(path)))
     return frozenset("claude_proxy_" + name for name in found)
+
+
+@functools.cache
+def promql_problem(expression):
+    """What Prometheus says against an expression; None: it parses."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        json.dump({"groups": [{"name": "docs", "rules": [{"record": "x", "expr": expression}]}]}, file)
+        file.flush()
+        command = ["promtool", "check", "rules", file.name]  # tools/setup.sh test
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(30), check=False)
+    return None if done.returncode == 0 else (done.stdout + done.stderr).strip().rsplit("\n", 1)[-1]
+
+
+@functools.cache
+def log_events():
+    """Names that src/ gives to the lines of its log."""
+    found = set()
+    for path in files():
+        if path.startswith("src/") and path.endswith(".cpp") and not path.endswith("_test.cpp"):
+            for arguments in re.findall(r"\b(?:log|begin_line)\(([^;{]*level::[^;{]*)", read(path)):
+                found |= set(re.findall(r'"([a-z]+(?:_[a-z]+)*)"', arguments))
+    return frozenset(found)
 
 
 class Scrape:
