@@ -25,11 +25,7 @@ FOREIGN_VARIABLES = {"ADMIN_URL", "ROLE_URL", "EMPTY_URL"}
 @functools.cache
 def documents():
     paths = {path for pattern in PATTERNS for path in glob.glob(pattern, root_dir=facts.ROOT, recursive=True)}
-    return {path: Document(path, facts.read(path)) for path in sorted(paths & facts.files())}
-
-
-def exists(path):
-    return path in facts.files() or path in facts.folders() or path == "."
+    return {path: Document(path, facts.read(path)) for path in sorted(paths & set(facts.files()))}
 
 
 def told(check, *given):
@@ -62,11 +58,11 @@ def test_there_are_documents():
 
 
 def test_links_lead_somewhere():
-    told(checks.links_resolve, documents(), exists)
+    told(checks.links_resolve, documents(), facts.exists)
 
 
 def test_paths_in_commands_exist():
-    told(checks.paths_in_code_exist, exists, sorted(facts.files() | facts.folders()))
+    told(checks.paths_in_code_exist, facts.exists, facts.files())
 
 
 def test_the_command_line_has_these_words_and_options():
@@ -74,7 +70,7 @@ def test_the_command_line_has_these_words_and_options():
 
 
 def test_scripts_have_these_options():
-    told(checks.script_options_exist, facts.script_options, exists)
+    told(checks.script_options_exist, facts.script_options, facts.exists)
 
 
 def test_options_that_are_quoted_alone_exist():

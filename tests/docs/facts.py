@@ -11,6 +11,7 @@ import tempfile
 from support.client import Client, request
 from support.gateway import KEY, PROXY, SIM
 from support.timing import seconds
+from tidy_rules.tree import Tree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SETTING = re.compile(r"^  ([A-Z][A-Z0-9_]+) \(default: ", re.M)
@@ -20,23 +21,21 @@ SOURCE = (".cpp", ".hpp", ".py", ".sh", ".sql", ".tf", ".hcl", ".tfvars", ".yaml
 
 
 def read(path):
-    with open(os.path.join(ROOT, path), encoding="utf-8", errors="replace") as file:
-        return file.read()
+    return tree().text(path)
 
 
 @functools.cache
+def tree():
+    """The repository without what was built, as tools/tidy sees it."""
+    return Tree(ROOT)
+
+
 def files():
-    """Every file of the repository that git knows, or would."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=seconds(30),
-    )  # fmt: skip
-    return frozenset(path for path in listed.stdout.split("\n") if path and os.path.exists(os.path.join(ROOT, path)))
+    return tree().paths
 
 
-@functools.cache
-def folders():
-    return frozenset(path[:at] for path in files() for at in range(len(path)) if path[at] == "/")
+def exists(path):
+    return path == "." or tree().has(path)
 
 
 def said_by(*command):
@@ -98,8 +97,8 @@ def routes():
 @functools.cache
 def terraform():
     """(variables, outputs, name endings) of infra/terraform: what ${var.name}-... may be called."""
-    text = "\n".join(read(path) for path in sorted(files()) if path.endswith((".tf", ".tfvars")))
-    top = "\n".join(read(path) for path in sorted(files()) if re.fullmatch(r"infra/terraform/[a-z_]+\.tf", path))
+    text = "\n".join(read(path) for path in files() if path.endswith((".tf", ".tfvars")))
+    top = "\n".join(read(path) for path in files() if re.fullmatch(r"infra/terraform/[a-z_]+\.tf", path))
     endings = set(re.findall(r"\$\{var\.name\}-([a-z0-9-]*[a-z0-9])", text))
     keys = re.findall(r"^\s+([a-z][a-z_-]+)\s+= \{", text, re.M)
     for inside in re.findall(r"for_each\s+= \{([^}]*)\}", text):
