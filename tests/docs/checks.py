@@ -146,10 +146,12 @@ def settings_exist(document, settings, others):
 
 
 def variables_exist(document, words):
-    """Another large word in code is one that something of ours reads, or says."""
+    """Another large word in code is one that something of ours reads or says, a variable of the reader's own shell
+    ($NAME), or a placeholder."""
+    own = set(re.findall(r"\$\{?([A-Z][A-Z0-9_]+)", document.text))
     for line, text in document.code:
         for name in LARGE.findall(text):
-            if not name.startswith(("CLAUDE_PROXY_", "TF_VAR_")) and name not in words:
+            if not name.startswith(("CLAUDE_PROXY_", "TF_VAR_", "YOUR_", "REPLACE_")) and name not in words | own:
                 yield line, f"nothing knows the variable {name}"
 
 

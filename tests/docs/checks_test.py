@@ -105,7 +105,8 @@ def test_settings():
 
     assert of("CLAUDE_PROXY_LISTEN and `CLAUDE_PROXY_BIN`, CLAUDE_PROXY_*") == []
     assert of("CLAUDE_PROXY_LISTENS") == ["`claude-proxy serve --help` has no setting CLAUDE_PROXY_LISTENS"]
-    assert findings(checks.variables_exist, "`SMOKE_KEY`, `TF_VAR_x`, `HTTP`, A_B", {"SMOKE_KEY"}) == []
+    assert findings(checks.variables_exist, "`SMOKE_KEY`, `TF_VAR_x`, `HTTP`, A_B, `YOUR_NAME`", {"SMOKE_KEY"}) == []
+    assert findings(checks.variables_exist, "```sh\nMY_KEY=1\necho $MY_KEY\n```", set()) == []
     assert findings(checks.variables_exist, "`SMOKE_KEYS`", {"SMOKE_KEY"}) == ["nothing knows the variable SMOKE_KEYS"]
 
 
