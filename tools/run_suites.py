@@ -91,6 +91,7 @@ CONTRACT = ["{build}/contract_tests", "--gtest_brief=1", "--gtest_output=json:{r
 SUITES = [
     Suite("tidy", ["tools/tidy"], count_tidy, 120),
     Suite("tools", [*PYTEST, "tools/"], count_junit, 300),
+    Suite("docs", [*PYTEST, "tests/docs"], count_junit, 300),
     Suite("unit", ["{build}/unit_tests", "--gtest_brief=1", "--gtest_output=json:{report}"], count_gtest, 300, True),
     Suite("contract", ["tools/with_servers", *CONTRACT], count_gtest, 1200, True),
     Suite("integration", [*PYTEST, "tests/integration"], count_junit, 1200, True),

@@ -99,7 +99,6 @@ public:
         if (raw_) {
             fmt::print("{}", event);
             std::fflush(stdout);
-            return;
         }
         const std::size_t at = event.find("\ndata: ");
         if (at == event.npos) return;
@@ -139,6 +138,7 @@ public:
 private:
     // Answers may hold what a terminal would obey.
     void say(std::string_view text) {
+        if (raw_) return;
         if (live_) fmt::print(stderr, "\r\033[K");
         for (const char c : text) {
             if (static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t') std::fputc(c, stdout);
@@ -147,7 +147,7 @@ private:
         column_ = text.empty() || text.back() == '\n';
     }
     void progress() {
-        if (!live_ || !column_ || isatty(STDOUT_FILENO) == 0) return;
+        if (raw_ || !live_ || !column_ || isatty(STDOUT_FILENO) == 0) return;
         fmt::print(stderr, "\r\033[K[{} events]", events_);
     }
 

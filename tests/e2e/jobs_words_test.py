@@ -57,8 +57,9 @@ def test_a_job_is_submitted_watched_and_shown(run, front, request_file):
     text = "".join(block["text"] for block in Jobs(front).result(job["id"])["content"] if block["type"] == "text")
     assert watched.code == 0 and watched.out.strip() == text.strip()
 
-    events = run("watch", job["id"], "--json").out
-    assert events.startswith("id: 1\nevent: message_start\n") and "event: job\n" in events
+    raw = run("watch", job["id"], "--json")
+    assert raw.code == 0, raw.err
+    assert raw.out.startswith("id: 1\nevent: message_start\n") and raw.out.count("event: job\n") == 1
 
     shown = json.loads(run("show", job["id"], "--json").out)
     assert shown["status"] == "succeeded" and [entry["outcome"] for entry in shown["attempts"]] == ["succeeded"]
@@ -74,6 +75,8 @@ def test_submit_watches_to_the_end_and_its_exit_code_tells(run, request_file):
     failed = run("submit", request_file(fault="status=400"), "--watch")
     assert failed.code == 1 and failed.err.endswith("(invalid_request_error)\n"), failed.err
     assert failed.err.startswith("failed: "), failed.err
+    raw = run("submit", request_file(fault="status=400"), "--watch", "--json")
+    assert raw.code == 1 and "event: job\n" in raw.out and "failed" in raw.err
 
 
 def test_wrong_words_are_told_with_their_cure(run, stack, front, request_file, tmp_path):
