@@ -2,11 +2,7 @@
 
 namespace gateway {
 
-// On the way of every request, so the first letters decide for nearly all names.
-bool is_of_the_edge(const http::header& candidate) {
-    if (candidate.id != http::field::other)
-        return candidate.id == http::field::via || candidate.id == http::field::x_forwarded_proto;
-    const std::string_view name = candidate.name;
+bool is_name_of_the_edge(std::string_view name) {
     const auto is = [name](std::string_view known) { return http::equals_lower(name, known); };
     const auto begins = [name](std::string_view known) {
         return http::equals_lower(name.substr(0, known.size()), known);
