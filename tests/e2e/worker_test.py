@@ -10,7 +10,7 @@ import time
 import pytest
 
 from support.admin import Admin
-from support.jobs import Jobs, metric
+from support.jobs import VERSION, Jobs, metric
 from support.timing import seconds, setting, wait_until
 from support.truth import Comparison, control, ledger_rows, simulator_rows
 from support.workers import Stack, body
@@ -154,7 +154,7 @@ def test_a_request_at_fault_fails_at_once_with_the_upstreams_words(stack, simula
     it = jobs.wait(job)
     assert it["status"] == "failed" and it["attempt"] == 1
     assert it["error"]["type"] == "invalid_request_error"
-    assert it["error"]["message"] == jobs.send("POST", "/v1/messages", wrong).json()["error"]["message"]
+    assert it["error"]["message"] == jobs.send("POST", "/v1/messages", wrong, [VERSION]).json()["error"]["message"]
     assert [name for _, name, _ in jobs.events(job)] == ["job"]
     check_money(stack, simulator, gateway)
 
