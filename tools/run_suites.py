@@ -96,6 +96,7 @@ SUITES = [
     Suite("contract", ["tools/with_servers", *CONTRACT], count_gtest, 1200, True),
     Suite("integration", [*PYTEST, "tests/integration"], count_junit, 1200, True),
     Suite("e2e", [*PYTEST, "tests/e2e"], count_junit, 1500),
+    Suite("slo", [*PYTEST, "tests/slo"], count_junit, 600),
     Suite("sdk", [*NODE, *sorted(glob.glob("tests/sdk/*.test.mjs", root_dir=ROOT))], count_tap, 600),
 ]
 

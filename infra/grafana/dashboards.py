@@ -15,7 +15,7 @@ WORK = 'route!~"health|hello"'
 
 def rate(metric, by="", where=""):
     selected = metric + (f"{{{where}}}" if where else "")
-    return f"sum{f' by ({by})' if by else ''} (rate({selected}[interval]))"
+    return f"sum{f' by ({by}) ' if by else ''}(rate({selected}[interval]))"
 
 
 def quantile(which, metric, where=""):

@@ -41,8 +41,8 @@ token_classes classes_of(const anthropic::token_counts& tokens);
 std::string_view stream_end_of(const request_record& finished);
 
 // Whose fault it is that a request did not get what it asked for: client, ours or upstream; empty: it did get it. An
-// error without a reason of ours is the upstream's answer: its 401 is about our credential, and so ours; 429 and 5xx are
-// its own; any other 4xx is the client's.
+// error without a reason of ours is the upstream's answer: its 401 is about our credential, and so ours; 429 and 5xx
+// are its own; any other 4xx is the client's.
 std::string_view whose_fault(const request_record& finished);
 
 class metrics {

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import subprocess
 import threading
 import warnings
 
@@ -13,6 +14,7 @@ from support.gateway import CREDENTIAL, Gateway
 from support.resources import give
 from support.timing import seconds, setting
 from support.upstream import MESSAGE, Upstream, always, answer
+from support.workers import metric
 
 ASK = request(body=b'{"model":"claude-opus-4-8","max_tokens":16,"stream":true,"messages":[]}')
 ASK_JSON = request(body=b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[]}')
@@ -259,3 +261,11 @@ def test_a_tls_client_that_leaves_cancels_the_upstream_call(tls_gateway, upstrea
 def test_the_admin_listener_stays_plain(tls_gateway):
     with tls_gateway.admin() as admin:
         assert admin.ask(request("GET", "/ready", key=None)).status == 200
+
+
+def test_the_end_of_the_listeners_certificate_is_told(tls_gateway, good):
+    said = subprocess.run(
+        ["openssl", "x509", "-noout", "-enddate", "-in", good[0]], capture_output=True, text=True, check=True
+    ).stdout
+    end = ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter="))
+    assert metric(tls_gateway, "listener_certificate_ends_at_seconds") == end
