@@ -36,7 +36,7 @@ protected:
     }
 
     std::function<std::string(const aws::test_request&)> answer = [](const aws::test_request&) {
-        return answer_with(R"({"ANTHROPIC_API_KEY": "of the secret"})");
+        return answer_with(R"({"ANTHROPIC_API_KEY": "of-the-secret"})");
     };
     aws::test_server server{[this](const aws::test_request& asked) { return answer(asked); }};
 };

@@ -123,6 +123,23 @@ def test_what_is_rotated_is_taken_up_without_a_restart(by, plain_upstream, manag
         no_secret_in(gateway, *MEMBERS.values(), *changed.values())
 
 
+def test_a_request_that_waits_goes_upstream_with_the_key_of_the_moment_it_goes(plain_upstream):
+    """It arrives while the old key is in force; its body is whole only when that has been rotated away."""
+    with Gateway(plain_upstream.url, files={".env": env_text(MEMBERS)}, **PLAIN, **JWT) as gateway:
+        whole = request("POST", "/v1/messages", BODY, [("anthropic-version", "2023-06-01")], key="sk-cp-static-key-one")
+        with gateway.client() as client:
+            client.send(whole[:-10])
+            assert used_key(gateway, plain_upstream) == FIRST  # the head before this one was read by now
+            gateway.write(".env", env_text({**MEMBERS, "ANTHROPIC_API_KEY": SECOND}))
+            gateway.signal(signal.SIGHUP)
+            event(gateway, "secrets_read")
+            wait_until(lambda: used_key(gateway, plain_upstream) == SECOND, 10, "the new key")
+            before = len(plain_upstream.calls)
+            client.send(whole[-10:])
+            assert client.read_response().status == 200
+        assert plain_upstream.calls[before].header("x-api-key") == SECOND
+
+
 def test_the_environment_wins_over_the_secret_and_that_is_told(plain_upstream, manager):
     with Gateway(plain_upstream.url, **{**PLAIN, **JWT, **manager.settings, "ANTHROPIC_API_KEY": SECOND}) as gateway:
         assert used_key(gateway, plain_upstream) == SECOND
