@@ -1,5 +1,5 @@
-"""Every panel shows something, every metric of a rule is told, and outages are seen: a real Prometheus with our rules on a
-real gateway and a real worker, which share PostgreSQL, Redis and a queue, with traffic of every kind from claude-sim.
+"""Every panel shows something, every metric of a rule is told, and outages are seen: a real Prometheus with our rules
+on a real gateway and a real worker, which share PostgreSQL, Redis and a queue, with traffic of every kind.
 """
 
 import glob
@@ -15,10 +15,11 @@ import levels
 from support.admin import Admin
 from support.client import request
 from support.gateway import CREDENTIAL, Simulator
+from support.jobs import Jobs
 from support.prometheus import Prometheus
 from support.servers import Postgres, Redis, Sqs
 from support.timing import wait_until
-from support.workers import Jobs, Stack, body
+from support.workers import Stack, body
 
 FOLDER = os.path.join(levels.ROOT, "infra/grafana")
 RATE_INTERVAL = "15s"  # scrapes are a second apart
@@ -76,7 +77,7 @@ class Traffic:
             assert b"event: error" in broken.body
         assert self.ask(body(), key="wrong").status == 401
         assert self.ask(body(), key=self.poor).status == 429
-        self.jobs.succeeded(self.jobs.submit(body("a job")))
+        self.jobs.succeeded(self.jobs.new(body("a job")))
 
     def _run(self):
         try:
