@@ -66,7 +66,8 @@ def identifier(kind, name):
 
 
 def package_entry(kind, name, version, source, architecture):
-    purl = f"pkg:deb/debian/{name}@{version}?arch={architecture}&distro=debian-12"
+    purl = f"pkg:deb/debian/{name}@{version}?arch={architecture}&distro=debian-12".replace("+", "%2B")
+    reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}
     return {
         "SPDXID": identifier(kind, name),
         "name": name,
@@ -78,9 +79,7 @@ def package_entry(kind, name, version, source, architecture):
         "licenseDeclared": "NOASSERTION",
         "copyrightText": "NOASSERTION",
         **({"sourceInfo": f"built from the Debian source package {source}"} if source else {}),
-        "externalRefs": [
-            {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl.replace("+", "%2B")}
-        ],
+        "externalRefs": [reference],
     }
 
 

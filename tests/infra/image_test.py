@@ -1,4 +1,7 @@
-"""infra/image built by buildah from a local Debian, in all its stages, and run as ECS runs it.
+"""infra/image built by buildah from a local Debian, and run as ECS runs it.
+
+The binary of `make build` stands in for the Dockerfile's first stage, which installs the compilers and builds once
+more; IMAGE_FULL=1 builds that stage too.
 
 Goal: the image that is shipped holds what it should and nothing else, and each of its three words runs with a
 read-only root, as a user who may do nothing, and ends in order. Method: a copy of what git knows, with things planted
@@ -22,8 +25,10 @@ from conftest import skip_loudly
 
 sys.path.insert(0, os.path.join(cloud.ROOT, "tests"))
 
+from support.gateway import PROXY, SIM, Simulator  # noqa: E402
 from support.servers import Postgres  # noqa: E402
 
+FULL = os.environ.get("IMAGE_FULL") == "1"
 TAG = "localhost/claude-proxy:test"
 BYTES_MAX = 120_000_000
 PLANTED = "planted-sk-ant-api03-never-in-an-image"
@@ -45,14 +50,13 @@ class Image:
         self.store = store
         self.tree = os.path.join(store.folder, "tree")
         self.copy_tree()
-        self.revision = containers.run("git", "rev-parse", "HEAD", cwd=self.tree).strip()
+        # What was planted is no part of the revision, and the label has to say so.
+        self.revision = containers.run("git", "rev-parse", "HEAD", cwd=self.tree).strip() + "-dirty"
         containers.make_base(store)
-        cache = os.environ.get("CCACHE_DIR") or containers.run("ccache", "-k", "cache_dir").strip()
-        os.makedirs(cache, exist_ok=True)
-        given = ["--pull-never", "--volume", f"{cache}:/cache:rw", "--build-arg", "CCACHE_DIR=/cache"]
-        given += ["--signature-policy", store.policy]
+        given = ["--pull-never", "--signature-policy", store.policy]
+        given += self.cache() if FULL else [f"--build-context=build={self.first_stage()}"]
         self.said = containers.run(
-            os.path.join(self.tree, "infra/image/build.sh"), TAG, *given,
+            os.path.join(self.tree, "infra/image/build.sh"), TAG, *given, cwd=self.tree,
             environment={**store.environment, "BUILDER": "buildah", "BASE": containers.BASE},
             seconds_max=containers.BUILD_SECONDS_MAX,
         )  # fmt: skip
@@ -63,6 +67,23 @@ class Image:
             for folder, _, files in os.walk(self.mount())
             for name in files
         )
+
+    def cache(self):
+        """The machine's compiler cache; its entries depend on the locale."""
+        folder = os.environ.get("CCACHE_DIR") or containers.run("ccache", "-k", "cache_dir").strip()
+        os.makedirs(folder, exist_ok=True)
+        locale = [f"--build-arg={name}={os.environ[name]}" for name in ("LANG", "LC_ALL") if name in os.environ]
+        return ["--volume", f"{folder}:/cache:rw", "--build-arg=CCACHE_DIR=/cache", *locale]
+
+    def first_stage(self):
+        """What the first stage leaves, from the binary that is there."""
+        folder = os.path.join(self.store.folder, "first-stage")
+        os.makedirs(folder + "/out")
+        containers.run("strip", "-o", folder + "/out/claude-proxy", PROXY)
+        listed = re.search(r"dpkg-query -W -f '.*' (.*) \\\n", text_of("infra/image/Dockerfile"))[1].split()
+        with open(folder + "/out/compiled-in", "w", encoding="utf-8") as file:
+            file.write(containers.run("dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *listed))
+        return folder
 
     def copy_tree(self):
         os.makedirs(self.tree)
@@ -103,6 +124,8 @@ def image(tmp_path_factory):
     why = containers.why_no_image()
     if why:
         skip_loudly(why)
+    if not FULL and not os.path.exists(PROXY):
+        skip_loudly("no gateway was built (make build, or IMAGE_FULL=1): infra/image was not built")
     store = containers.Store(tmp_path_factory.mktemp("image"))
     try:
         yield Image(store)
@@ -130,11 +153,9 @@ def start(image, tmp_path):
 
 @pytest.fixture
 def simulator():
-    from support import gateway  # pylint: disable=import-outside-toplevel
-
-    if not os.path.exists(gateway.SIM):
+    if not os.path.exists(SIM):
         skip_loudly("claude-sim was not built (make build): the image answered no request")
-    running = gateway.Simulator("--listen", "127.0.0.1:0", "--api-key", MINE["ANTHROPIC_API_KEY"])
+    running = Simulator("--listen", "127.0.0.1:0", "--api-key", MINE["ANTHROPIC_API_KEY"])
     yield running
     running.stop()
 
@@ -190,7 +211,7 @@ def test_its_settings_are_those_of_the_dockerfile(image):
     assert its["WorkingDir"] == WRITABLE and list(its["Volumes"]) == [WRITABLE]
     assert sorted(its["ExposedPorts"]) == ["8080/tcp", "8081/tcp"]
     assert its["Healthcheck"]["Test"] == ["CMD", "claude-proxy", "probe"]
-    labels = {name.rpartition(".")[2]: value for name, value in its["Labels"].items() if name.startswith("org.opencont")}
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in its["Labels"].items()}
     assert labels["version"] == image.version and labels["revision"] == image.revision
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", labels["created"])
 
@@ -222,7 +243,8 @@ def test_no_secret_and_no_settings_file_is_in_it(image):
     )  # fmt: skip
     assert found.stdout == "", "in a layer, of whatever stage"
     names = re.compile(r"(^\.env$|\.pem$|\.key$|\.tfvars$|\.tfstate$|_history$|^id_rsa)")
-    named = [path[len(image.root) :] for path in image.files() if names.search(os.path.basename(path))]
+    files = [path for path in image.files() if not os.path.islink(path)]
+    named = [path[len(image.root) :] for path in files if names.search(os.path.basename(path))]
     assert [path for path in named if not path.startswith("/etc/ssl/certs/")] == []
 
 
@@ -241,7 +263,7 @@ def test_the_sbom_names_every_library(image):
     installed = containers.run(
         "dpkg-query", f"--admindir={image.root}/var/lib/dpkg", "-W", "-f", "${Package} ${Version}\\n"
     )
-    debian = {each["name"]: each["versionInfo"] for each in packages.values() if each["SPDXID"].startswith("SPDXRef-deb-")}
+    debian = {each["name"]: each["versionInfo"] for name, each in packages.items() if name.startswith("SPDXRef-deb-")}
     assert debian == dict(line.split() for line in installed.splitlines())
     for path, which in by_path.items():
         assert which in packages, path
