@@ -16,6 +16,10 @@ import time
 
 from run_suites import LOG_LINES_SHOWN, REPORTS, ROOT, Counts, count_junit, run, summarise
 
+sys.path.insert(0, os.path.join(ROOT, "tests/infra"))
+
+import cloud  # noqa: E402
+
 SECONDS_MAX = int(os.environ.get("INFRA_SECONDS_MAX", "1500"))
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider"]
 # Each lane keeps one of two cores busy: Terraform and moto in the first, everything else in the second.
@@ -56,6 +60,8 @@ def main():
     if sys.argv[1:]:
         return subprocess.run([*PYTEST, *sys.argv[1:]], cwd=ROOT, timeout=SECONDS_MAX, check=False).returncode
     os.makedirs(REPORTS, exist_ok=True)
+    # Looked for once, not by each lane: it may be anywhere on the disk.
+    os.environ["TF_PLUGIN_MIRROR"] = cloud.find_mirror() or ""
     with concurrent.futures.ThreadPoolExecutor(len(LANES)) as lanes:
         done = list(lanes.map(lambda lane: run_lane(*lane), LANES.items()))
     for line in sorted({line for _, missing in done for line in missing}):
