@@ -3,7 +3,7 @@
 #
 # Needs nothing but what `tools/setup.sh infra` installs. Terraform, a plugin mirror with hashicorp/aws 5.x
 # (TF_PLUGIN_MIRROR, or found) and moto are used where they are at hand; what did not run for want of them is skipped
-# and told at the end. PYTHON names the Python that has moto. At most INFRA_SECONDS_MAX (2400).
+# and told at the end. PYTHON names the Python that has moto. At most INFRA_SECONDS_MAX (1500).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh infra
@@ -18,4 +18,4 @@ if [ -z "$python" ]; then
         fi
     done
 fi
-exec timeout "${INFRA_SECONDS_MAX:-2400}" "$python" -m pytest -q -s tests/infra "$@"
+exec "$python" tools/run_infra.py "$@"

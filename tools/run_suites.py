@@ -4,7 +4,8 @@
     tools/run_suites.py PRESET [SUITE ...]
 
 The last line is `N passed, N failed`; the exit code is 0 only when nothing failed. A skipped test counts as failed, and
-so does a suite that crashes, hangs or has no tests. Logs and reports go to build/test/.
+so does a suite that crashes, hangs or has no tests. Logs and reports go to build/test/, the last line to PRESET.summary
+there.
 """
 
 import glob
@@ -179,6 +180,14 @@ def run_suite(suite, preset, build, values):
     return counts
 
 
+def summarise(name, passed, failed):
+    """The last line, also for whoever adds several up (.ci/run)."""
+    line = f"{passed} passed, {failed} failed"
+    with open(os.path.join(REPORTS, f"{name}.summary"), "w", encoding="utf-8") as file:
+        file.write(line + "\n")
+    print(line)
+
+
 def main():
     preset, wanted = sys.argv[1], sys.argv[2:]
     build = os.path.join(ROOT, "build", preset)
@@ -195,7 +204,7 @@ def main():
     print(f"test: {len(chosen)} suites in {time.monotonic() - began:.0f} s; logs are in build/test/")
     if skipped:
         print(f"test: {skipped} tests were skipped, which counts as failed")
-    print(f"{sum(counts.passed for counts in total)} passed, {failed + skipped} failed")
+    summarise(preset, sum(counts.passed for counts in total), failed + skipped)
     return 1 if failed + skipped else 0
 
 

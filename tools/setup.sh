@@ -23,10 +23,11 @@ packages_of() {
             libcli11-dev libsqlite3-dev libpq-dev libcurl4-openssl-dev libjansson-dev \
             libhiredis-dev pkg-config ;;
         test) echo libgtest-dev libgmock-dev python3 python3-pytest openssl postgresql-15 pgbouncer redis-server \
-            python3-psycopg2 python3-yaml jq prometheus prometheus-alertmanager ;;
+            python3-psycopg2 python3-yaml jq haproxy prometheus prometheus-alertmanager ;;
         dev) echo libclang-rt-19-dev llvm-19 lld-19 clang-tidy-19 clang-format-19 shellcheck ;;
         conformance) echo python3-venv ;;
-        infra) echo shellcheck jq curl awscli python3 python3-pytest python3-boto3 ;;
+        infra) echo shellcheck jq curl awscli python3 python3-pytest python3-boto3 buildah mmdebstrap ccache git \
+            postgresql-15 ;;
         bench) echo nginx-light wrk strace python3 ;;
         *) give_up "unknown word '$1'; known are: run test dev bench conformance infra" ;;
     esac

@@ -22,6 +22,7 @@ void add_audit(CLI::App&, chosen_command&);
 void add_prices(CLI::App&, chosen_command&);
 void add_migrate(CLI::App&, chosen_command&);
 void add_resources(CLI::App&, chosen_command&);
+void add_probe(CLI::App&, chosen_command&);
 
 namespace {
 
@@ -79,8 +80,8 @@ int run_command(int argc, char** argv) {
     version_word->add_flag("--json", json, "Print it as JSON");
 
     chosen_command chosen;
-    for (const auto add :
-         {add_migrate, add_keys, add_teams, add_budgets, add_jobs, add_usage, add_audit, add_prices, add_resources})
+    for (const auto add : {add_migrate, add_keys, add_teams, add_budgets, add_jobs, add_usage, add_audit, add_prices,
+                           add_resources, add_probe})
         add(app, chosen);
 
     try {

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TERRAFORM = os.path.join(ROOT, "infra/terraform")
@@ -166,6 +167,11 @@ class Moto:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
+
+    def reset(self):
+        """As after a start: a start takes seconds."""
+        with urllib.request.urlopen(f"{self.url}/moto-api/reset", data=b"", timeout=60) as answer:
+            assert answer.status == 200
 
     def stop(self):
         self.process.terminate()

@@ -344,7 +344,8 @@ def test_three_words_of_one_image_run(stack):
     for which, words in {"api": ["serve"], "worker": ["worker"], "migrate": ["migrate", "--with-queue"]}.items():
         _, container, settings = task_of(stack, which)
         assert container["entryPoint"] == ["claude-proxy"] and container["command"] == words
-        assert container["readonlyRootFilesystem"] is True
+        assert container["readonlyRootFilesystem"] is True and container["user"] == "10001:10001"
+        assert ("healthCheck" in container) == (which != "migrate")
         assert container["logConfiguration"]["options"]["awslogs-group"] == "/ecs/claude-proxy"
         assert settings["QUEUE_URL"] == stack.outputs["queue_url"]
         assert settings["REDIS_URL"].startswith("rediss://")

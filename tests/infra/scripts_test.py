@@ -193,17 +193,22 @@ class Installation:
         return json.loads(found["SecretString"])
 
 
-@pytest.fixture
-def installation(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def releases_moto(tmp_path_factory):
     why = cloud.why_no_moto()
     if why:
         skip_loudly(why)
-    monkeypatch.setenv("MOTO_ECS_SERVICE_RUNNING", "9")  # so that deployments are complete
-    server = cloud.Moto(tmp_path)
-    try:
-        yield Installation(server, tmp_path)
-    finally:
-        server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_ECS_SERVICE_RUNNING", "9")  # so that deployments are complete
+        server = cloud.Moto(tmp_path_factory.mktemp("releases"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def installation(releases_moto, tmp_path):
+    releases_moto.reset()
+    return Installation(releases_moto, tmp_path)
 
 
 def good(done):

@@ -199,6 +199,18 @@ run "the_tasks_have_the_times" {
     error_message = "the root file system is read-only, capabilities are dropped"
   }
   assert {
+    condition = alltrue([
+      for task in aws_ecs_task_definition.this : jsondecode(task.container_definitions)[0].user == "10001:10001"
+    ])
+    error_message = "nobody is root, whatever the image says"
+  }
+  assert {
+    condition = {
+      for key, task in aws_ecs_task_definition.this : key => try(jsondecode(task.container_definitions)[0].healthCheck.command, [])
+    } == { api = ["CMD", "claude-proxy", "probe"], worker = ["CMD", "claude-proxy", "probe"], migrate = [] }
+    error_message = "what runs on is asked whether it is alive; a migration ends by itself"
+  }
+  assert {
     condition = {
       for key, task in aws_ecs_task_definition.this : key => jsondecode(task.container_definitions)[0].command
     } == { api = ["serve"], worker = ["worker"], migrate = ["migrate", "--with-queue"] }

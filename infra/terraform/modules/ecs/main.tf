@@ -3,6 +3,16 @@
 
 locals {
   writable = "/var/lib/claude-proxy" # the only writable folder; lives and dies with its task
+  user     = "10001:10001"           # of the image, which gives it that folder
+
+  # Alive, not ready: a task that drains must not be ended for it. ECS does not look at the image's own health check.
+  health_check = {
+    command     = ["CMD", "claude-proxy", "probe"]
+    interval    = 15
+    timeout     = 5
+    retries     = 3
+    startPeriod = 30
+  }
 
   common = {
     AWS_REGION                      = var.region
@@ -22,6 +32,7 @@ locals {
   tasks = {
     api = {
       command = ["serve"]
+      probed  = true
       cpu     = var.api.cpu
       memory  = var.api.memory
       ports   = [var.ports.public, var.ports.admin]
@@ -37,6 +48,7 @@ locals {
     }
     worker = {
       command  = ["worker"]
+      probed   = true
       cpu      = var.worker.cpu
       memory   = var.worker.memory
       ports    = [var.ports.admin]
@@ -44,6 +56,7 @@ locals {
     }
     migrate = {
       command  = ["migrate", "--with-queue"]
+      probed   = false # it ends by itself
       cpu      = 256
       memory   = 512
       ports    = []
@@ -88,12 +101,13 @@ resource "aws_ecs_task_definition" "this" {
   # The image declares this folder as a volume of its own user, else a user who is not root could not write.
   volume { name = "state" }
 
-  container_definitions = jsonencode([{
+  container_definitions = jsonencode([merge({
     name                   = "claude-proxy"
     image                  = var.image
     essential              = true
     entryPoint             = ["claude-proxy"]
     command                = each.value.command
+    user                   = local.user
     readonlyRootFilesystem = true
     stopTimeout            = var.times.stop_timeout
     linuxParameters        = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
@@ -113,7 +127,7 @@ resource "aws_ecs_task_definition" "this" {
         max-buffer-size       = "25m"
       }
     }
-  }])
+  }, { for name, value in { healthCheck = local.health_check } : name => value if each.value.probed })])
 }
 
 resource "aws_ecs_service" "api" {
