@@ -14,7 +14,7 @@ from support.gateway import CREDENTIAL, Gateway
 from support.resources import give
 from support.timing import seconds, setting
 from support.upstream import MESSAGE, Upstream, always, answer
-from support.workers import metric
+from support.jobs import metric
 
 ASK = request(body=b'{"model":"claude-opus-4-8","max_tokens":16,"stream":true,"messages":[]}')
 ASK_JSON = request(body=b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[]}')
