@@ -193,6 +193,19 @@ base::error model_refusal(std::string_view model) {
                         model.substr(0, 128))};
 }
 
+std::optional<base::error> models_refusal(const governance::caller& who, std::string_view model,
+                                          const anthropic::content_features& found) {
+    if (!who.may_use_model(model)) return model_refusal(model);
+    const auto denied =
+        std::ranges::find_if_not(found.models, [&](const auto& also) { return who.may_use_model(also); });
+    if (denied != found.models.end()) return model_refusal(*denied);
+    // A name without an end is covered by patterns only that cover every model of that family of names.
+    constexpr std::string_view any_claude = "claude-";
+    if (!found.unnamed_model || who.may_use_model(any_claude)) return std::nullopt;
+    return base::error{errc::model_not_allowed,
+                       "The key may use some models only: name the models of `fallbacks`, few of them."};
+}
+
 admission::~admission() {
     const std::int64_t now_us = x_.client.reactor().now_us();
     for (auto* const limit : limits_) limit->finish(input_estimate_, input_used, output_used, now_us);
@@ -202,9 +215,7 @@ admission::~admission() {
 net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
                                     const anthropic::content_features& found, std::size_t body_bytes, admission& into) {
     const governance::caller& caller = *x.caller;
-    if (!caller.may_use_model(view.model)) {
-        co_return std::unexpected(model_refusal(view.model));
-    }
+    if (auto why = models_refusal(caller, view.model, found)) co_return std::unexpected(std::move(*why));
 
     // Rate limits: all that apply, or none.
     into.input_estimate_ = static_cast<std::int64_t>(body_bytes) / bytes_per_token_estimate;
@@ -248,7 +259,7 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
                                         const anthropic::content_features& found, std::size_t body_bytes, bool batch,
                                         job_admission& into) {
     const governance::caller& caller = *x.caller;
-    if (!caller.may_use_model(view.model)) co_return std::unexpected(model_refusal(view.model));
+    if (auto why = models_refusal(caller, view.model, found)) co_return std::unexpected(std::move(*why));
     if (const auto limits = limits_on(caller, view.model); !limits.empty()) {
         const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
             return governance::count_request(limits, now_us, unsure);

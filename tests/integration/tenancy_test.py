@@ -252,6 +252,33 @@ def test_a_key_uses_only_models_that_its_own_and_its_teams_patterns_cover(gatewa
     assert len(upstream.calls) == len(may)
 
 
+ADVISOR = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8"}
+
+
+def test_a_key_is_answered_by_no_model_that_its_patterns_do_not_cover(gateway, upstream, run):
+    team = unique("models")
+    run("teams", "create", team, "--model", "claude-*")
+    haiku, _ = new_key(run, "--model", "claude-haiku-*", team=team)
+    every, _ = new_key(run, team=team)
+    for name, value in (
+        ("fallbacks", [{"model": "claude-haiku-4-5"}, {"max_tokens": 5, "model": "claude-opus-4-8"}]),
+        ("tools", [{"name": "x", "input_schema": {}}, ADVISOR]),
+        ("messages", [{"role": "user", "content": [{"type": "tool_addition", "tool": ADVISOR}]}]),
+        ("fallbacks", "default"),
+    ):
+        body = json.dumps({**json.loads(HAIKU), name: value}).encode()
+        hidden = body.replace(b'"fallbacks"', rb'"f\u0061llbacks"').replace(b'"advisor_2', rb'"\u0061dvisor_2')
+        for sent in (body, hidden):
+            told = check_refused(
+                gateway.ask(request(body=sent, key=haiku)), 403, "permission_error", "model_not_allowed"
+            )
+            assert ("fallbacks" if value == "default" else "claude-opus-4-8") in told
+            assert gateway.ask(request(body=sent, key=every)).status == 200
+    own = json.dumps({**json.loads(HAIKU), "fallbacks": [{"model": "claude-haiku-4-4"}]}).encode()
+    assert gateway.ask(request(body=own, key=haiku)).status == 200
+    assert len(upstream.calls) == 9
+
+
 def model(name):
     return {"type": "model", "id": name, "display_name": name.upper(), "created_at": "2026-01-01T00:00:00Z"}
 
