@@ -269,6 +269,8 @@ bool writer::state::reject(const journal_row& row, const std::string& why) {
     if (written) {
         note_success();
         ++counts.rows_rejected;
+        // The money is spent, also without a row: held for ever it would refuse what the budget has room for.
+        if (const auto sums = row_writer::sums_of(row); hooks.written && !sums.empty()) hooks.written(sums);
     }
     return written;
 }
