@@ -1,12 +1,14 @@
 """What a key of a team may do, from the moment the command line made it to its end."""
 
 import json
+import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
-from support.admin import ADMIN_KEY, cli
+from support.admin import ADMIN_KEY, cli, sqlite_path
 from support.client import request
 from support.gateway import KEY, Gateway
 from support.keys import made_up_key
@@ -250,6 +252,21 @@ def test_a_key_uses_only_models_that_its_own_and_its_teams_patterns_cover(gatewa
                 told = check_refused(response, 403, "permission_error", "model_not_allowed")
                 assert json.loads(body)["model"] in told
     assert len(upstream.calls) == len(may)
+
+
+def test_a_budget_that_this_release_cannot_read_lets_nobody_past(gateway, upstream, run):
+    key, own_id = new_key(run, "--budget", "50/month")
+    other, _ = new_key(run)
+    assert gateway.ask(request(body=BODY, key=key)).status == 200
+    with closing(sqlite3.connect(sqlite_path(gateway), timeout=seconds(10), isolation_level=None)) as database:
+        database.execute("UPDATE budgets SET period = 'quarter' WHERE scope_id = ?", (own_id,))
+        database.execute("UPDATE state SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'")
+    wait_until(lambda: gateway.ask(request(body=BODY, key=key)).status != 200, 10, "the refusal")
+    told = check_refused(
+        gateway.ask(request(body=BODY, key=key)), 403, "permission_error", "permission_denied"
+    )
+    assert "later release" in told and "bud_" in told
+    assert gateway.ask(request(body=BODY, key=other)).status == 200
 
 
 ADVISOR = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8"}
