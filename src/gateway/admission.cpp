@@ -210,8 +210,9 @@ std::optional<base::error> models_refusal(const governance::caller& who, std::st
     // A name without an end is covered by patterns only that cover every model of that family of names.
     constexpr std::string_view any_claude = "claude-";
     if (!found.unnamed_model || who.may_use_model(any_claude)) return std::nullopt;
-    return base::error{errc::model_not_allowed,
-                       "The key may use some models only: name the models of `fallbacks`, few of them."};
+    return base::error{
+        errc::model_not_allowed,
+        "The key may use some models only: name those of `fallbacks` instead of leaving the choice to the upstream."};
 }
 
 admission::~admission() {

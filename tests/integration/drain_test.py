@@ -212,7 +212,8 @@ def test_an_administrators_change_that_is_under_way_at_the_end_is_finished(share
     gateway = Gateway(shared_upstream.url)
     try:
         path = sqlite_path(gateway)
-        with closing(sqlite3.connect(path, timeout=seconds(10), isolation_level=None)) as holder, gateway.admin() as admin:
+        other = sqlite3.connect(path, timeout=seconds(10), isolation_level=None)
+        with closing(other) as holder, gateway.admin() as admin:
             holder.execute("BEGIN IMMEDIATE")
             answered = gateway.ask(ASK_JSON)
             assert answered.status == 200

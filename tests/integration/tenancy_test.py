@@ -262,9 +262,7 @@ def test_a_budget_that_this_release_cannot_read_lets_nobody_past(gateway, upstre
         database.execute("UPDATE budgets SET period = 'quarter' WHERE scope_id = ?", (own_id,))
         database.execute("UPDATE state SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'")
     wait_until(lambda: gateway.ask(request(body=BODY, key=key)).status != 200, 10, "the refusal")
-    told = check_refused(
-        gateway.ask(request(body=BODY, key=key)), 403, "permission_error", "permission_denied"
-    )
+    told = check_refused(gateway.ask(request(body=BODY, key=key)), 403, "permission_error", "permission_denied")
     assert "later release" in told and "bud_" in told
     assert gateway.ask(request(body=BODY, key=other)).status == 200
 
