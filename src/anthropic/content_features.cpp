@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "anthropic/json_text.hpp"
+#include "anthropic/second_look.hpp"
 #include "anthropic/wide_vectors.hpp"
 
 namespace anthropic {
@@ -36,7 +36,7 @@ bool escapes_plain_letter(std::string_view from) {
 // behind a backslash stand in a text: no string begins there.
 bool is_mark(const char* at) {
     if (at[0] == '\\') return at[1] == 'u' && at[2] == '0' && at[3] == '0';
-    constexpr std::string_view first_letters = "tc1fam";
+    constexpr std::string_view first_letters = "tc1fa";
     return at[0] == '"' && at[-1] != '\\' && first_letters.find(at[1]) != first_letters.npos;
 }
 
@@ -55,8 +55,8 @@ for_wide_vectors std::size_t next_mark(const char* body, std::size_t from, std::
             std::memcpy(&next, body + from + 1, sizeof next);
             block before;
             std::memcpy(&before, body + from - 1, sizeof before);
-            const std::uint64_t letters = where(next, 't') | where(next, 'c') | where(next, '1') | where(next, 'f') |
-                                          where(next, 'a') | where(next, 'm');
+            const std::uint64_t letters =
+                where(next, 't') | where(next, 'c') | where(next, '1') | where(next, 'f') | where(next, 'a');
             std::uint64_t marks = quotes & ~where(before, '\\') & letters;
             if (const std::uint64_t escapes = backslashes & where(next, 'u'); escapes != 0) {
                 block third;
@@ -74,7 +74,7 @@ for_wide_vectors std::size_t next_mark(const char* body, std::size_t from, std::
     return from + mark_bytes <= size ? from : size;
 }
 
-void read_type(std::string_view type, content_features& found, std::uint64_t& searchers) {
+void read_type(std::string_view type, content_features& found, bool& needs_second_look) {
     const auto is = [type](std::string_view whole) {
         return type.starts_with(whole) && type.substr(whole.size()).starts_with('"');
     };
@@ -86,14 +86,14 @@ void read_type(std::string_view type, content_features& found, std::uint64_t& se
             if (is("url")) found.by_reference = true;
             break;
         case 'w':
-            if (type.starts_with("web_search_2")) ++searchers;
+            if (type.starts_with("web_search_2")) needs_second_look = true;
             if (type.starts_with("web_search_2") || type.starts_with("web_fetch_2")) found.server_tools = true;
             break;
         case 'c':
             if (type.starts_with("code_execution_2") || type.starts_with("compact_2")) found.server_tools = true;
             break;
         case 'a':
-            if (type.starts_with("advisor_2")) found.server_tools = found.advisor = true;
+            if (type.starts_with("advisor_2")) needs_second_look = found.server_tools = found.advisor = true;
             break;
         case 'm':
             if (is("mcp_toolset")) found.server_tools = true;
@@ -110,8 +110,7 @@ void read_type(std::string_view type, content_features& found, std::uint64_t& se
 
 content_features read_features(std::string_view body) {
     content_features found;
-    std::uint64_t searchers = 0;
-    std::uint64_t limited = 0;
+    bool needs_second_look = false;
     bool hides_letters = false;
     // No body that is JSON has a mark at its first byte, and none that matters in its last three.
     for (std::size_t mark = 1; (mark = next_mark(body.data(), mark, body.size())) < body.size(); ++mark) {
@@ -124,7 +123,7 @@ content_features read_features(std::string_view body) {
             case 't':
                 if (!rest.starts_with("type\"")) break;
                 if (const auto value = value_after(rest, 5); value.size() > 1 && value.front() == '"') {
-                    read_type(value.substr(1), found, searchers);
+                    read_type(value.substr(1), found, needs_second_look);
                 }
                 break;
             case 'c':
@@ -136,28 +135,20 @@ content_features read_features(std::string_view body) {
                 break;
             case 'f':
                 if (rest.starts_with("file_id\"")) found.by_reference = found.references = true;
+                if (rest.starts_with("fallbacks\"")) needs_second_look = true;
                 break;
             case 'a':
                 if (rest.starts_with("application/pdf\"")) found.pdf = true;
-                break;
-            case 'm':
-                if (!rest.starts_with("max_uses\"")) break;
-                if (const auto value = value_after(rest, 9); !value.empty()) {
-                    const auto uses = plain_count(value.substr(0, value.find_first_not_of("0123456789")));
-                    if (uses && *uses <= 1'000'000) {
-                        ++limited;
-                        found.web_searches += *uses;
-                    }
-                }
                 break;
             default:
                 break;
         }
     }
-    if (searchers == 0) {
-        found.web_searches = 0;
-    } else if (searchers > limited) {
-        found.web_searches += (searchers - limited) * web_searches_default;
+    if (needs_second_look || hides_letters) {
+        second_look seen = look_again(body);
+        found.models = std::move(seen.models);
+        found.unnamed_model = seen.unnamed_model;
+        found.web_searches = seen.web_searches;
     }
     if (hides_letters) {
         found.cache_control = found.one_hour = found.by_reference = found.references = true;

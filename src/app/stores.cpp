@@ -104,6 +104,7 @@ void stores::start(listeners tell) {
 }
 
 void stores::stop() {
+    workers_.reset();  // first: an administrator's work that is under way uses the keeper, and the jobs' store
     issuer_.reset();
     keeper_.reset();
 }

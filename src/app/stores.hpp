@@ -31,10 +31,9 @@ public:
         std::function<void(std::shared_ptr<const governance::key_set>)> keys;
     };
     void start(listeners tell);
-    void stop();   // nobody is told anything afterwards, and keeper() is gone
+    void stop();   // nobody is told anything afterwards; the work of administrators has ended, keeper() is gone
     void close();  // the reactors' tasks have ended: writes what they left; owners() and batches() are gone
 
-    database::workers& workers() { return *workers_; }
     resources::owners& owners() { return *owners_; }
     resources::batch_book& batches() { return *batches_; }
     const governance::jwt_options& jwt() const { return jwt_; }

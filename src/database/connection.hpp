@@ -5,7 +5,7 @@
 // CAST(x AS BIGINT), TRUE/FALSE, IS NOT DISTINCT FROM, FILTER, window functions. Not: now(), ::casts, arrays. Values
 // are integers, texts and nulls; times are BIGINT milliseconds since 1970, lists and objects are JSON in TEXT, booleans
 // are 0 and 1 in BIGINT. Texts are UTF-8 without NUL: other bytes become U+FFFD on their way in. A sum of integers is
-// an integer; a fraction comes back as text, spelled as the engine likes.
+// an integer, which stops at the ends of 64 bits; a fraction comes back as text, spelled as the engine likes.
 //
 // Behind a transaction pooler (PgBouncer, Supabase) the same connection works: no session state, no named statements,
 // no LISTEN, no session locks.

@@ -88,6 +88,9 @@ void ensure_partition(connection& on, std::chrono::sys_days month) {
     if (has_table(on, name)) return;
     const auto from = to_ms(month), until = to_ms(month_of(from, 1));
     transaction whole(on);
+    // The new partition locks the whole ledger for a moment. It must not wait for a long query with everybody else
+    // waiting behind it: the caller comes again, and the month after this one has its partition in advance.
+    on.run_script("SET LOCAL lock_timeout = '1s'");
     lock_migrations(on);
     if (has_table(on, name)) return;
     // Rows that came before their partition stay where they are: PostgreSQL would refuse the partition.
@@ -95,11 +98,8 @@ void ensure_partition(connection& on, std::chrono::sys_days month) {
         on.query("SELECT 1 FROM claude_proxy.attempts_default WHERE started_at >= $1 AND started_at < $2 LIMIT 1",
                  {from, until});
     if (!strays.empty()) return;
-    // The new partition locks the whole ledger for a moment. It must not wait for a long query with everybody else
-    // waiting behind it: the caller comes again, and the month after this one has its partition in advance.
     on.run_script(
-        fmt::format("SET LOCAL lock_timeout = '1s';"
-                    "CREATE TABLE claude_proxy.{0} PARTITION OF claude_proxy.attempts FOR VALUES FROM ({1}) TO ({2});"
+        fmt::format("CREATE TABLE claude_proxy.{0} PARTITION OF claude_proxy.attempts FOR VALUES FROM ({1}) TO ({2});"
                     "ALTER TABLE claude_proxy.{0} ENABLE ROW LEVEL SECURITY",
                     name, from, until));
     whole.commit();

@@ -1,9 +1,9 @@
 // Forward-only numbered migrations: the files of migrations/, in the binary.
 //
 // A file is SQL for both engines; lines between `-- only: sqlite` or `-- only: postgres` and `-- all` are for one.
-// A migration must leave a schema that the release before it can still use (add, never rename or drop), because old and
-// new replicas run side by side during a deploy. Each runs in one transaction under a lock, so that replicas that start
-// together do not collide. Thread rule: the connection's.
+// A migration must leave a schema that the release before it can still use (add tables and columns, never rename or
+// drop them), because old and new replicas run side by side during a deploy. Each runs in one transaction under a lock,
+// so that replicas that start together do not collide. Thread rule: the connection's.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +37,7 @@ schema_state look(connection& on);
 std::vector<std::uint32_t> migrate(connection& on);
 
 // Makes sure that the ledger's month partitions for `at_ms` and the month after it exist (PostgreSQL; else nothing).
+// Throws failure{busy} when somebody holds the ledger, or runs a migration, for longer than a second.
 void ensure_partitions(connection& on, std::int64_t at_ms);
 
 }  // namespace database

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <charconv>
 #include <deque>
+#include <limits>
 #include <utility>
 
 #include "database/postgres_cancel.hpp"
@@ -335,7 +336,12 @@ value value_of_postgres(unsigned type, std::string_view text) {
     }
     std::int64_t number = 0;
     const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (read.ec != std::errc{} || read.ptr != digits.data() + digits.size()) return std::string(text);
+    if (read.ptr != digits.data() + digits.size()) return std::string(text);
+    if (read.ec == std::errc::result_out_of_range) {  // a sum of integers, or a product
+        using range = std::numeric_limits<std::int64_t>;
+        return digits.starts_with('-') ? range::min() : range::max();
+    }
+    if (read.ec != std::errc{}) return std::string(text);
     return number;
 }
 

@@ -54,7 +54,10 @@ TEST(postgres_wire, whole_numbers_are_integers_and_the_rest_is_text) {
     EXPECT_EQ(value_of_postgres(postgres_bool, "t"), value(std::int64_t{1}));
     EXPECT_EQ(value_of_postgres(postgres_bool, "f"), value(std::int64_t{0}));
     EXPECT_EQ(value_of_postgres(postgres_numeric, "9223372036854775807"), value(std::int64_t{INT64_MAX}));
-    EXPECT_EQ(value_of_postgres(postgres_numeric, "9223372036854775808"), value("9223372036854775808"s));
+    EXPECT_EQ(value_of_postgres(postgres_numeric, "9223372036854775808"), value(std::int64_t{INT64_MAX}));
+    EXPECT_EQ(value_of_postgres(postgres_numeric, "-1" + std::string(30, '0') + ".00"), value(std::int64_t{INT64_MIN}));
+    EXPECT_EQ(value_of_postgres(postgres_numeric, "1" + std::string(30, '0') + ".5"),
+              value("1" + std::string(30, '0') + ".5"));
     EXPECT_EQ(value_of_postgres(postgres_numeric, "-2.000"), value(std::int64_t{-2}));
     EXPECT_EQ(value_of_postgres(postgres_numeric, "0.5"), value("0.5"s));
     EXPECT_EQ(value_of_postgres(postgres_numeric, "NaN"), value("NaN"s));

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <unordered_map>
 
+#include "database/sqlite_sum.hpp"
 #include "database/text.hpp"
 #include "database/transaction_state.hpp"
 
@@ -179,6 +180,7 @@ void sqlite_connection::open() {
         return clock::now() > static_cast<const sqlite_connection*>(self)->deadline_ ? 1 : 0;
     };
     sqlite3_progress_handler(file_, operations_between_looks, is_late, this);
+    if (const int code = use_saturating_sum(file_); code != SQLITE_OK) fail(code);
     use_wal();
     // With NORMAL the last commits may be gone after a crash of the machine, and the file is whole: the ledger's
     // journal is what survives that. The WAL shrinks to the limit when it starts over.

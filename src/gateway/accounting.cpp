@@ -10,6 +10,19 @@ constexpr std::int64_t last_of_day(std::int64_t ms) { return ms - ms % day_ms + 
 
 constexpr std::uint64_t characters_per_token = 4;  // of output that was seen and not counted (docs/protocol.md, prices)
 
+// Output that was not counted. With iterations, those have the price: the last one of an answer is under way.
+void add_output(anthropic::usage& usage, std::uint64_t more) {
+    usage.tokens.output_tokens += more;
+    if (usage.iterations.empty()) return;
+    const auto answers = [](const anthropic::iteration& one) {
+        return one.type == "message" || one.type == "fallback_message";
+    };
+    const auto last = std::ranges::find_if(usage.iterations.rbegin(), usage.iterations.rend(), answers);
+    auto& added_to = last != usage.iterations.rend() ? *last : usage.iterations.emplace_back();
+    if (added_to.type.empty()) added_to.type = "message";
+    added_to.tokens.output_tokens += more;
+}
+
 }  // namespace
 
 bill bill_of(const pricing::price_table& prices, const anthropic::metered& seen, const bill_facts& how,
@@ -36,14 +49,14 @@ bill bill_of(const pricing::price_table& prices, const anthropic::metered& seen,
     made.result = ledger::outcome::estimated;
     if (seen.state == answer_state::partial) {
         made.low = price(made.usage).amount;
-        auto& output = made.usage.tokens.output_tokens;
-        const std::uint64_t counted = output;
-        output = std::max(output, seen.text_bytes / characters_per_token);
+        const std::uint64_t counted = made.usage.tokens.output_tokens;
+        add_output(made.usage, std::max(counted, seen.text_bytes / characters_per_token) - counted);
+        const std::uint64_t estimated = made.usage.tokens.output_tokens;
         const auto cost = price(made.usage);
         made.cost = cost.amount;
         made.unknown_model = cost.unknown_model;
         anthropic::usage most = made.usage;
-        most.tokens.output_tokens = std::max({output, counted, bound.output_tokens});
+        add_output(most, std::max(estimated, bound.output_tokens) - estimated);
         made.high = std::max(made.cost, price(most).amount);
         return made;
     }

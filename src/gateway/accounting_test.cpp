@@ -68,6 +68,35 @@ TEST(bill, a_stream_that_was_left_is_estimated_between_what_was_told_and_what_wa
     EXPECT_EQ(made.high, 100 * input_price + 500 * output_price);
 }
 
+TEST(bill, a_stream_that_was_left_is_estimated_also_when_it_tells_of_iterations) {
+    auto answer = seen(answer_state::partial, 100, 1);
+    answer.text_bytes = 80;
+    answer.counts.iterations = {
+        {.type = "compaction", .model = "", .tokens = {.input_tokens = 50, .output_tokens = 10}},
+        {.type = "message", .model = "claude-opus-4-8", .tokens = {.input_tokens = 100, .output_tokens = 1}}};
+    const auto made = bill_for(answer, {.answered = true, .status = 200, .sent = true});
+    const auto before = 50 * input_price + 10 * output_price;
+    EXPECT_EQ(made.low, before + 100 * input_price + 1 * output_price);
+    EXPECT_EQ(made.cost, before + 100 * input_price + 20 * output_price);
+    EXPECT_EQ(made.high, before + 100 * input_price + 500 * output_price);
+    EXPECT_EQ(made.usage.tokens.output_tokens, 20u);
+
+    answer.counts.iterations.pop_back();  // the answer's own is not told of yet
+    const auto early = bill_for(answer, {.answered = true, .status = 200, .sent = true});
+    EXPECT_EQ(early.cost, before + 19 * output_price);
+    EXPECT_EQ(early.high, before + 499 * output_price);
+}
+
+TEST(bill, a_fallback_that_was_left_is_billed_at_its_own_price_and_what_declined_is_free) {
+    auto answer = seen(answer_state::partial, 100, 1);
+    answer.text_bytes = 80;
+    answer.counts.iterations = {
+        {.type = "message", .model = "claude-opus-4-8", .tokens = {.input_tokens = 100}},
+        {.type = "fallback_message", .model = "claude-haiku-4-5", .tokens = {.input_tokens = 100, .output_tokens = 1}}};
+    const auto made = bill_for(answer, {.answered = true, .status = 200, .sent = true});
+    EXPECT_EQ(made.cost, (100 * input_price + 20 * output_price) / 5);
+}
+
 TEST(bill, an_answer_that_never_came_may_have_cost_nothing_or_everything) {
     const auto made = bill_for(anthropic::metered(), {.sent = true});
     EXPECT_EQ(made.result, outcome::estimated);

@@ -235,6 +235,20 @@ base::error model_refusal(std::string_view model) {
                         model.substr(0, 128))};
 }
 
+std::optional<base::error> models_refusal(const governance::caller& who, std::string_view model,
+                                          const anthropic::content_features& found) {
+    if (!who.may_use_model(model)) return model_refusal(model);
+    const auto denied =
+        std::ranges::find_if_not(found.models, [&](const auto& also) { return who.may_use_model(also); });
+    if (denied != found.models.end()) return model_refusal(*denied);
+    // A name without an end is covered by patterns only that cover every model of that family of names.
+    constexpr std::string_view any_claude = "claude-";
+    if (!found.unnamed_model || who.may_use_model(any_claude)) return std::nullopt;
+    return base::error{
+        errc::model_not_allowed,
+        "The key may use some models only: name those of `fallbacks` instead of leaving the choice to the upstream."};
+}
+
 admission::~admission() {
     const std::int64_t now_us = x_.client.reactor().now_us();
     for (auto* const limit : limits_) limit->finish(input_estimate_, input_used, output_used, now_us);
@@ -244,9 +258,7 @@ admission::~admission() {
 net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
                                     const anthropic::content_features& found, std::size_t body_bytes, admission& into) {
     const governance::caller& caller = *x.caller;
-    if (!caller.may_use_model(view.model)) {
-        co_return std::unexpected(model_refusal(view.model));
-    }
+    if (auto why = models_refusal(caller, view.model, found)) co_return std::unexpected(std::move(*why));
 
     // Rate limits: all that apply, or none.
     into.input_estimate_ = static_cast<std::int64_t>(body_bytes) / bytes_per_token_estimate;
@@ -290,7 +302,7 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
                                         const anthropic::content_features& found, std::size_t body_bytes, bool batch,
                                         job_admission& into) {
     const governance::caller& caller = *x.caller;
-    if (!caller.may_use_model(view.model)) co_return std::unexpected(model_refusal(view.model));
+    if (auto why = models_refusal(caller, view.model, found)) co_return std::unexpected(std::move(*why));
     if (auto may = co_await count_as_request(x, limits_on(caller, view.model), view.model); !may) co_return may;
     pricing::request_facts facts = facts_of(view, found, body_bytes, now_at_ms(x));
     facts.batch = batch;

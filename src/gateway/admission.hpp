@@ -51,6 +51,12 @@ pricing::request_facts facts_of(const anthropic::request_view& view, const anthr
 // The refusal of a model that the caller's patterns do not cover.
 base::error model_refusal(std::string_view model);
 
+// Why the caller may not have the request answered: by the model that it asks for, or by one that its fallbacks or its
+// advisor name. Nothing: it may. Pure.
+std::optional<base::error> models_refusal(const governance::caller& who, std::string_view model,
+                                          const anthropic::content_features& found);
+
+// Limits on a class of models are those of the model that is asked for, also when another one may answer.
 // Errors: model_not_allowed, requests_per_minute and its like, concurrent_requests, budget_exhausted, budget_contended,
 // budget_set_aside, budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be
 // asked.

@@ -124,6 +124,14 @@ base::error refusal_of(finding what) {
     return {errc::credential_invalid, "The API key is not known to this gateway."};
 }
 
+std::optional<base::error> unread_rule_refusal(const governance::caller& who) {
+    if (who.unread_rule.empty()) return std::nullopt;
+    return base::error{errc::permission_denied,
+                       fmt::format("A limit or budget of this caller ({}) was made by a later release and cannot be "
+                                   "enforced here: the gateway has to be updated first.",
+                                   who.unread_rule)};
+}
+
 net::task<base::result<void>> authenticate(exchange& x, service& s, const http::request_head*& head,
                                            std::unique_ptr<kept_head>& kept) {
     const std::int64_t now = began_at_ms(x);
@@ -151,6 +159,7 @@ net::task<base::result<void>> authenticate(exchange& x, service& s, const http::
                        std::chrono::seconds(5));
     }
     if (!result.who) co_return std::unexpected(std::move(result.why));
+    if (auto why = unread_rule_refusal(*result.who)) co_return std::unexpected(std::move(*why));
     if (!result.who->ip_ranges.empty() && !result.who->may_come_from(x.record.peer)) {
         co_return fail(errc::address_not_allowed, fmt::format("The key may not be used from {}.", x.record.peer));
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "gateway/exchange.hpp"
@@ -21,6 +22,9 @@ struct kept_head {
 // reactor is read into it.
 net::task<base::result<void>> authenticate(exchange& x, service& s, const http::request_head*& head,
                                            std::unique_ptr<kept_head>& kept);
+
+// Why a caller that is known is let through nowhere. Nothing: it may be.
+std::optional<base::error> unread_rule_refusal(const governance::caller& who);
 
 // What is wrong with a key that was found so; `known` is not asked.
 base::error refusal_of(governance::finding what);

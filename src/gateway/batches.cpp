@@ -66,10 +66,10 @@ net::task<base::result<contents>> inspect(exchange& x, service& s, std::string_v
             }
             view = anthropic::request_view{};
         }
-        if (!x.caller->may_use_model(view->model)) {
-            co_return std::unexpected(in_request(found.requests, model_refusal(view->model)));
-        }
         const auto features = anthropic::read_features(params);
+        if (auto why = models_refusal(*x.caller, view->model, features)) {
+            co_return std::unexpected(in_request(found.requests, std::move(*why)));
+        }
         found.references |= features.references;
         auto facts = facts_of(*view, features, params.size(), now_at_ms(x));
         facts.batch = true;

@@ -57,6 +57,8 @@ net::task<owner_found> find_owner(service& s, net::reactor& reactor, net::timer&
                        "The gateway has not reached its database for CLAUDE_PROXY_STALENESS_MAX and trusts no key.",
                        std::chrono::seconds(5));
     }
+    if (found)
+        if (auto why = unread_rule_refusal(**found)) co_return std::unexpected(std::move(*why));
     co_return found;
 }
 

@@ -2,6 +2,7 @@
 // Thread rule: any thread; shared by all reactors.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -11,7 +12,7 @@ namespace gateway {
 
 class model_list_cache {
 public:
-    static constexpr std::size_t entries_max = 64;  // distinct targets (path and query)
+    static constexpr std::size_t entries_max = 64;  // distinct targets (path and query); the oldest answer goes first
     static constexpr std::size_t body_bytes_max = 1 << 20;
 
     // The JSON last seen for this target, or nullptr.
@@ -19,8 +20,14 @@ public:
     void store(const std::string& target, const std::string& body);
 
 private:
+    struct kept {
+        std::shared_ptr<const std::string> body;
+        std::uint64_t stored = 0;  // counts up: the lowest is the oldest
+    };
+
     mutable std::mutex mutex_;
-    std::map<std::string, std::shared_ptr<const std::string>, std::less<>> bodies_;
+    std::map<std::string, kept, std::less<>> bodies_;
+    std::uint64_t stored_ = 0;
 };
 
 }  // namespace gateway

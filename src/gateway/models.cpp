@@ -1,4 +1,6 @@
 // GET /v1/models and /v1/models/{id}: the upstream's list; the last one seen when the upstream is down.
+#include <algorithm>
+
 #include "gateway/forward.hpp"
 #include "gateway/model_filter.hpp"
 #include "gateway/model_list_cache.hpp"
@@ -10,14 +12,15 @@ using base::errc;
 std::shared_ptr<const std::string> model_list_cache::find(const std::string& target) const {
     const std::lock_guard lock(mutex_);
     const auto found = bodies_.find(target);
-    return found == bodies_.end() ? nullptr : found->second;
+    return found == bodies_.end() ? nullptr : found->second.body;
 }
 
 void model_list_cache::store(const std::string& target, const std::string& body) {
     if (body.size() > body_bytes_max || target.size() > 1024) return;
     const std::lock_guard lock(mutex_);
-    if (bodies_.size() >= entries_max && !bodies_.contains(target)) return;
-    bodies_[target] = std::make_shared<const std::string>(body);
+    bodies_[target] = {std::make_shared<const std::string>(body), ++stored_};
+    if (bodies_.size() <= entries_max) return;
+    bodies_.erase(std::ranges::min_element(bodies_, {}, [](const auto& each) { return each.second.stored; }));
 }
 
 net::task<void> models(exchange& x, service& s, const http::request_head& head) {

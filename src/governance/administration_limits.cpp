@@ -151,7 +151,7 @@ std::vector<budget> administration::list_budgets() {
 base::pico_dollars administration::spent_of(const budget& what) {
     const time_ms now = now_();
     const auto rows = on_.query(
-        "SELECT CAST(COALESCE(SUM(spent_pico), 0) AS BIGINT) FROM claude_proxy.spend_daily "
+        "SELECT COALESCE(SUM(spent_pico), 0) FROM claude_proxy.spend_daily "
         "WHERE scope = $1 AND scope_id = $2 AND day >= $3 AND day < $4",
         {std::string(name_of(what.where)), what.scope_id, period_start(what.every, now),
          period_end(what.every, now).value_or(std::numeric_limits<time_ms>::max())});

@@ -32,6 +32,7 @@ std::string united(const std::vector<std::string>& some, const std::vector<std::
 struct in_force {
     std::vector<limit_in_force> limits;
     std::vector<std::shared_ptr<budget_book>> budgets;
+    std::string unread_rule;
 };
 
 // The live sides of every row that applies to somebody, by scope and id.
@@ -49,6 +50,7 @@ public:
             in_force* const target = find(each.where, each.scope_id);
             if (auto part = target ? live.book_for(each) : nullptr) target->budgets.push_back(std::move(part));
         }
+        for (const auto& each : rows.unread_rules) close(each);
     }
 
     // Root first, then the team, then the key: whoever refuses names the widest limit.
@@ -65,7 +67,14 @@ private:
         const auto found = parts.find(id);
         return found == parts.end() ? nullptr : &found->second;
     }
+    void close(const unread_rule& by) {
+        in_force* target = by.where ? find(*by.where, by.scope_id) : find(scope::key, by.scope_id);
+        if (!by.where && !target) target = find(scope::team, by.scope_id);
+        if (!by.where && !target) target = &root_;
+        if (target) target->unread_rule = by.name.empty() ? "of this installation" : by.name;
+    }
     static void add(caller& to, const in_force& part) {
+        if (!part.unread_rule.empty()) to.unread_rule = part.unread_rule;
         to.limits.insert(to.limits.end(), part.limits.begin(), part.limits.end());
         to.budgets.insert(to.budgets.end(), part.budgets.begin(), part.budgets.end());
     }

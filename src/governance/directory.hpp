@@ -49,6 +49,7 @@ struct caller {
     std::optional<time_ms> expires_at;
     std::vector<limit_in_force> limits;
     std::vector<std::shared_ptr<budget_book>> budgets;  // root, team and key; hard and soft
+    std::string unread_rule;  // not empty: a limit or budget applies that is of a later release; nothing is let through
 
     bool may_use_route(std::string_view label) const;
     bool may_use_model(std::string_view model) const;
@@ -65,6 +66,14 @@ struct found_key {
     std::string_view key_id{};          // for all but unknown; lives as long as the directory
 };
 
+// A limit or a hard budget of a later release, which cannot be enforced here. Whom it applies to is refused: the team
+// or the key of that id; everybody when it is neither.
+struct unread_rule {
+    std::optional<scope> where;  // nothing: a scope of that release
+    std::string scope_id;
+    std::string name;  // for the log and the refusal
+};
+
 // The rows a snapshot is made of (directory_rows.hpp).
 struct directory_rows {
     std::int64_t generation = 0;
@@ -73,8 +82,9 @@ struct directory_rows {
     std::vector<key_secret> secrets;
     std::vector<limit> limits;
     std::vector<budget> budgets;
-    // Ids of rows that this binary cannot understand: they are left out, and their keys are unknown.
+    // Ids of rows that this binary cannot understand: they are left out, and keys of theirs are unknown.
     std::vector<std::string> unreadable;
+    std::vector<unread_rule> unread_rules;
 };
 
 // The live sides, kept over snapshots by whoever owns them (directory_keeper).

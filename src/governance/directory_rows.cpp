@@ -10,6 +10,11 @@ namespace {
 constexpr time_ms remembered_ms = 30LL * 24 * 3'600'000;
 constexpr int readings_max = 3;
 
+// A limit or a hard budget that is not understood.
+unread_rule unread(const database::value& where, const database::value& scope_id, const database::value& name) {
+    return {scope_named(database::text_of(where)), database::text_of(scope_id), database::text_of(name)};
+}
+
 directory_rows read_all(database::connection& on, time_ms now) {
     directory_rows rows;
     rows.generation = read_generation(on);
@@ -46,15 +51,18 @@ directory_rows read_all(database::connection& on, time_ms now) {
         if (auto read = limit_of(row))
             rows.limits.push_back(std::move(*read));
         else
-            rows.unreadable.push_back(database::text_of(row.at(1)));
+            rows.unread_rules.push_back(unread(row.at(0), row.at(1), row.at(1)));
     }
     for (const auto& row : on.query("SELECT id, scope, scope_id, period, limit_pico, hard, alerts, created_at, "
                                     "updated_at FROM claude_proxy.budgets ORDER BY id")) {
         if (auto read = budget_of(row))
             rows.budgets.push_back(std::move(*read));
-        else
+        else if (database::integer_of(row.at(5)) == 0)
             rows.unreadable.push_back(database::text_of(row.at(0)));
+        else
+            rows.unread_rules.push_back(unread(row.at(1), row.at(2), row.at(0)));
     }
+    for (const auto& each : rows.unread_rules) rows.unreadable.push_back(each.name);
     return rows;
 }
 

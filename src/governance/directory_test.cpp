@@ -227,6 +227,33 @@ TEST_F(directory_of, a_team_is_found_by_id_and_name_unless_archived) {
     EXPECT_EQ(make().find_team("search"), nullptr);
 }
 
+TEST_F(directory_of, a_rule_of_a_later_release_closes_what_it_applies_to) {
+    rows.teams.push_back({.id = "team_2", .name = "other", .models = {}, .tags = {}, .archived_at = {}});
+    add_key("key_2", "secret two");
+    add_key("key_3", "secret three").team_id = "team_2";
+    static_keys.emplace_back("static");
+    const auto closed_by = [&](const unread_rule& rule) {
+        rows.unread_rules = {rule};
+        const directory made = make();
+        std::string closed;
+        for (const auto* const secret : {"secret one", "secret two", "secret three", "static"}) {
+            const auto found = find(made, secret);
+            if (found.who && !found.who->unread_rule.empty()) closed += std::string(found.key_id) + " ";
+        }
+        if (!made.find_team("team_1")->unread_rule.empty()) closed += "tokens";
+        return closed;
+    };
+    EXPECT_EQ(closed_by({scope::key, "key_2", "bud_1"}), "key_2 ");
+    EXPECT_EQ(closed_by({scope::team, "team_1", "bud_1"}), "key_1 key_2 tokens");
+    EXPECT_EQ(closed_by({scope::root, "", "bud_1"}), "key_1 key_2 key_3 static-1 tokens");
+    EXPECT_EQ(closed_by({std::nullopt, "key_3", "bud_1"}), "key_3 ");
+    EXPECT_EQ(closed_by({std::nullopt, "team_2", "bud_1"}), "key_3 ");
+    EXPECT_EQ(closed_by({std::nullopt, "region_1", ""}), "key_1 key_2 key_3 static-1 tokens");
+    EXPECT_EQ(closed_by({scope::key, "key_of_nobody", "bud_1"}), "");
+    rows.unread_rules = {{scope::team, "team_1", "bud_7"}};
+    EXPECT_EQ(find(make(), "secret one").who->unread_rule, "bud_7");
+}
+
 TEST_F(directory_of, a_key_with_an_unreadable_address_range_is_unknown_and_not_good_from_everywhere) {
     rows.keys[0].ip_ranges = {"nonsense"};
     EXPECT_EQ(find(make(), "secret one").what, finding::unknown);

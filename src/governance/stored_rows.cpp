@@ -111,15 +111,14 @@ std::optional<limit> limit_of(const database::row& row) {
 std::optional<budget> budget_of(const database::row& row) {
     const auto where = scope_named(database::text_of(row.at(1)));
     const auto every = period_named(database::text_of(row.at(3)));
-    auto alerts = integers_of(database::text_of(row.at(6)));
-    if (!where || !every || !alerts) return std::nullopt;
+    if (!where || !every) return std::nullopt;
     return budget{.id = database::text_of(row.at(0)),
                   .where = *where,
                   .scope_id = database::text_of(row.at(2)),
                   .every = *every,
                   .limit_pico = database::integer_of(row.at(4)),
                   .hard = database::integer_of(row.at(5)) != 0,
-                  .alerts = std::move(*alerts),
+                  .alerts = integers_of(database::text_of(row.at(6))).value_or(std::vector<int>()),
                   .created_at = database::integer_of(row.at(7)),
                   .updated_at = database::integer_of(row.at(8))};
 }

@@ -30,6 +30,7 @@ std::optional<team> team_of(const database::row& row);
 std::optional<key> key_of(const database::row& row);
 key_secret key_secret_of(const database::row& row);
 std::optional<limit> limit_of(const database::row& row);
+// Alerts that cannot be read are none: what the budget refuses does not depend on them.
 std::optional<budget> budget_of(const database::row& row);
 
 // Lists in TEXT columns: '["a","b"]'.

@@ -1,5 +1,7 @@
 #include "ledger/row_writer.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -75,20 +77,17 @@ constexpr std::array spend_columns = {
 
 constexpr std::string_view once = "ON CONFLICT (attempt_id, started_at) DO NOTHING";
 constexpr std::string_view refused_once = "ON CONFLICT (request_id) DO NOTHING";
-constexpr std::string_view add_usage =
-    "ON CONFLICT (hour, team_id, key_id, model, tags, outcome) DO UPDATE SET "
-    "attempts = usage_hourly.attempts + excluded.attempts, "
-    "input_tokens = usage_hourly.input_tokens + excluded.input_tokens, "
-    "cache_write_5m_tokens = usage_hourly.cache_write_5m_tokens + excluded.cache_write_5m_tokens, "
-    "cache_write_1h_tokens = usage_hourly.cache_write_1h_tokens + excluded.cache_write_1h_tokens, "
-    "cache_read_tokens = usage_hourly.cache_read_tokens + excluded.cache_read_tokens, "
-    "output_tokens = usage_hourly.output_tokens + excluded.output_tokens, "
-    "web_searches = usage_hourly.web_searches + excluded.web_searches, "
-    "cost_pico = usage_hourly.cost_pico + excluded.cost_pico, "
-    "cost_low_pico = usage_hourly.cost_low_pico + excluded.cost_low_pico, "
-    "cost_high_pico = usage_hourly.cost_high_pico + excluded.cost_high_pico";
-constexpr std::string_view add_spend =
-    "ON CONFLICT (scope, scope_id, day) DO UPDATE SET spent_pico = spend_daily.spent_pico + excluded.spent_pico";
+
+// "ON CONFLICT (...) DO UPDATE SET" with the sums of what is there and what comes, stopped at the end of the range.
+std::string adding(std::string_view table, std::string_view key, std::span<const column> sums) {
+    std::string sql = fmt::format("ON CONFLICT ({}) DO UPDATE SET ", key);
+    for (const column& each : sums) {
+        sql +=
+            fmt::format("{0}{1} = CASE WHEN {2}.{1} > {3} - excluded.{1} THEN {3} ELSE {2}.{1} + excluded.{1} END",
+                        &each == sums.data() ? "" : ", ", each.name, table, std::numeric_limits<std::int64_t>::max());
+    }
+    return sql;
+}
 
 constexpr std::int64_t hour_ms = 3'600'000;
 constexpr std::int64_t day_ms = 24 * hour_ms;
@@ -98,6 +97,8 @@ std::int64_t as_integer(std::uint64_t count) {
     constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
     return static_cast<std::int64_t>(std::min(count, most));
 }
+
+void add_to(std::int64_t& sum, std::int64_t more) { sum = base::add_saturated(sum, more); }
 
 attempt_view read_row(const journal_row& row) {
     if (!row.is_slot) return read_attempt(row.bytes);
@@ -149,9 +150,28 @@ struct usage_hash {
     }
 };
 
+using amounts_by_account = std::unordered_map<account_id, base::pico_dollars>;
+
+void add_accounts(const attempt_view& row, amounts_by_account& to) {
+    for (std::size_t i = 0; i < row.numbers.accounts; ++i) {
+        account_id account = 0;
+        std::memcpy(&account, row.accounts + i * sizeof account, sizeof account);
+        add_to(to[account], row.numbers.cost);
+    }
+}
+
+void sorted_sums(const amounts_by_account& amounts, std::vector<account_sum>& into) {
+    into.clear();
+    for (const auto& [account, amount] : amounts) into.push_back({account, amount});
+    std::ranges::sort(into, {}, &account_sum::account);
+}
+
 }  // namespace
 
 struct row_writer::state {
+    const std::string add_usage =
+        adding("usage_hourly", "hour, team_id, key_id, model, tags, outcome", std::span(usage_columns).subspan(6));
+    const std::string add_spend = adding("spend_daily", "scope, scope_id, day", std::span(spend_columns).subspan(3));
     database::batch attempts{"claude_proxy.attempts", attempt_columns, once, "attempt_id"};
     database::batch refusals{"claude_proxy.refusals", refusal_columns, refused_once};
     database::batch usage{"claude_proxy.usage_hourly", usage_columns, add_usage};
@@ -161,8 +181,8 @@ struct row_writer::state {
 
     std::unordered_map<usage_key, std::size_t, usage_hash> usage_index;
     std::vector<usage_sum> usage_sums;
-    std::unordered_map<account_id, base::pico_dollars> new_amounts;
-    std::unordered_map<account_id, base::pico_dollars> all_amounts;
+    amounts_by_account new_amounts;
+    amounts_by_account all_amounts;
     std::vector<account_sum> new_sums;
     std::vector<account_sum> all_sums;
 
@@ -171,7 +191,6 @@ struct row_writer::state {
     void fill(std::span<const journal_row> rows);
     std::uint64_t insert(database::connection& on, std::span<const journal_row> rows);
     void count(const attempt_view& row);
-    void add_accounts(const attempt_view& row, std::unordered_map<account_id, base::pico_dollars>& to);
     void fill_sums();
 };
 
@@ -256,18 +275,10 @@ void row_writer::state::count(const attempt_view& row) {
     ++sum.attempts;
     const std::array<std::uint64_t, 6> tokens = {n.tokens.input, n.tokens.write_5m, n.tokens.write_1h,
                                                  n.tokens.read,  n.tokens.output,   n.web_searches};
-    for (std::size_t i = 0; i < tokens.size(); ++i) sum.tokens[i] += as_integer(tokens[i]);
-    sum.cost += n.cost;
-    sum.low += n.cost_low;
-    sum.high += n.cost_high;
-}
-
-void row_writer::state::add_accounts(const attempt_view& row, std::unordered_map<account_id, base::pico_dollars>& to) {
-    for (std::size_t i = 0; i < row.numbers.accounts; ++i) {
-        account_id account = 0;
-        std::memcpy(&account, row.accounts + i * sizeof account, sizeof account);
-        to[account] += row.numbers.cost;
-    }
+    for (std::size_t i = 0; i < tokens.size(); ++i) add_to(sum.tokens[i], as_integer(tokens[i]));
+    add_to(sum.cost, n.cost);
+    add_to(sum.low, n.cost_low);
+    add_to(sum.high, n.cost_high);
 }
 
 // Inserts the attempts and counts those that were not there yet.
@@ -313,9 +324,9 @@ void row_writer::state::fill_sums() {
         usage.add(sum.high);
         if (sum.cost == 0) continue;
         const std::int64_t day = floor_to(sum.hour, day_ms);
-        spent[{"root", "", day}] += sum.cost;
-        spent[{"team", sum.team, day}] += sum.cost;
-        spent[{"key", sum.key, day}] += sum.cost;
+        add_to(spent[{"root", "", day}], sum.cost);
+        add_to(spent[{"team", sum.team, day}], sum.cost);
+        add_to(spent[{"key", sum.key, day}], sum.cost);
     }
     for (const auto& [of, amount] : spent) {
         spend.add(std::get<0>(of));
@@ -324,16 +335,6 @@ void row_writer::state::fill_sums() {
         spend.add(amount);
     }
 }
-
-namespace {
-
-void sorted_sums(const std::unordered_map<account_id, base::pico_dollars>& amounts, std::vector<account_sum>& into) {
-    into.clear();
-    for (const auto& [account, amount] : amounts) into.push_back({account, amount});
-    std::ranges::sort(into, {}, &account_sum::account);
-}
-
-}  // namespace
 
 std::uint64_t row_writer::write(database::connection& on, std::span<const journal_row> rows,
                                 const sums_in_transaction& in_transaction) {
@@ -369,6 +370,15 @@ row_writer::written row_writer::write_within(database::connection& on, std::span
 }
 
 std::span<const account_sum> row_writer::sums() const { return state_->all_sums; }
+
+std::vector<account_sum> row_writer::sums_of(const journal_row& row) {
+    std::vector<account_sum> sums;
+    if (!row.is_own || is_refusal(row)) return sums;
+    amounts_by_account amounts;
+    add_accounts(read_row(row), amounts);
+    sorted_sums(amounts, sums);
+    return sums;
+}
 
 bool row_writer::is_sound(database::connection& on) {
     std::array<std::byte, record_bytes_max> bytes{};

@@ -1,6 +1,7 @@
 // Journal records into the database: one call, one transaction. Rows, their sums and the budgets' part are committed
 // together, and a row that is already there adds nothing: records may be written again and again.
 //
+// Sums stop at the end of the range instead of wrapping or being refused: one absurd row must not take others with it.
 // Holds the memory of its batches between calls. Thread rule: one thread, the connection's.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "database/connection.hpp"
 #include "ledger/journal.hpp"
@@ -57,6 +59,9 @@ public:
     written write_within(database::connection& in_transaction, std::span<const journal_row> rows);
     // Of the last call of `write`, all its rows: the new ones and those that were there. Sorted by account.
     std::span<const account_sum> sums() const;
+
+    // The same for one row that no call has written.
+    static std::vector<account_sum> sums_of(const journal_row& row);
 
     // True when the database takes a row that is beyond doubt (and forgets it): then a row that it refused was to
     // blame, else the schema or the database is.

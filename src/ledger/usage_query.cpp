@@ -123,16 +123,11 @@ std::optional<usage_group> usage_group_named(std::string_view name) {
 }
 
 usage_counts& usage_counts::operator+=(const usage_counts& more) {
-    attempts += more.attempts;
-    input_tokens += more.input_tokens;
-    cache_write_5m_tokens += more.cache_write_5m_tokens;
-    cache_write_1h_tokens += more.cache_write_1h_tokens;
-    cache_read_tokens += more.cache_read_tokens;
-    output_tokens += more.output_tokens;
-    web_searches += more.web_searches;
-    cost += more.cost;
-    cost_low += more.cost_low;
-    cost_high += more.cost_high;
+    for (auto usage_counts::* const each :
+         {&usage_counts::attempts, &usage_counts::input_tokens, &usage_counts::cache_write_5m_tokens,
+          &usage_counts::cache_write_1h_tokens, &usage_counts::cache_read_tokens, &usage_counts::output_tokens,
+          &usage_counts::web_searches, &usage_counts::cost, &usage_counts::cost_low, &usage_counts::cost_high})
+        this->*each = base::add_saturated(this->*each, more.*each);
     return *this;
 }
 

@@ -30,9 +30,10 @@ constexpr milliseconds backoff_first{100};
 constexpr milliseconds backoff_most{5'000};
 constexpr int busy_said_after = 3;  // a lock that is not to be had once or twice is no outage
 constexpr std::chrono::seconds adopt_every{30};
-constexpr std::chrono::hours partitions_every{6};  // this month's and the next one's are there: any time will do
-constexpr std::size_t adopted_share = 4;           // of a batch is for dead processes: a quarter
-constexpr int writer_nice_more = 5;                // rows can wait, requests should not
+constexpr std::chrono::hours partitions_every{6};    // this month's and the next one's are there: any time will do
+constexpr std::chrono::minutes partitions_again{1};  // somebody had the ledger locked
+constexpr std::size_t adopted_share = 4;             // of a batch is for dead processes: a quarter
+constexpr int writer_nice_more = 5;                  // rows can wait, requests should not
 
 std::int64_t now_ms() {
     return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -70,6 +71,7 @@ struct writer::state {
     std::set<std::string> foreign_said;
     steady::time_point adopt_next{};
     steady::time_point partitions_next{};
+    bool partitions_wait_said = false;
     std::optional<steady::time_point> outage_since;
     bool outage_said = false;
     int failed_in_a_row = 0;
@@ -262,6 +264,8 @@ bool writer::state::reject(const journal_row& row, const std::string& why) {
     if (written) {
         note_success();
         ++counts.rows_rejected;
+        // The money is spent, also without a row: held for ever it would refuse what the budget has room for.
+        if (const auto sums = row_writer::sums_of(row); hooks.written && !sums.empty()) hooks.written(sums);
     }
     return written;
 }
@@ -272,9 +276,17 @@ void writer::state::mind_partitions() {
     for (;;) {
         try {
             database::ensure_partitions(*on, now_ms());
+            partitions_wait_said = false;
             return;
         } catch (const database::failure& why) {
             ++counts.failures;
+            if (why.kind == database::failure_kind::busy) {  // a long query reads the ledger: rows do not wait for it
+                partitions_next = steady::now() + partitions_again;
+                if (!partitions_wait_said)
+                    say(std::string("the partitions of the ledger have to wait, rows do not: ") + why.what());
+                partitions_wait_said = true;
+                return;
+            }
             if (is_hopeless(why.kind)) {  // rows without a month's partition go to the default one
                 say(std::string("the partitions of the ledger cannot be made: ") + why.what());
                 return;

@@ -42,7 +42,7 @@ struct writer_hooks {
     // forgotten for it. Not called when there is nothing to tell.
     sums_in_transaction in_transaction{};
     // After the commit, with what all rows of the batch cost: also those that an earlier transaction had written whose
-    // outcome was unknown. Each row is told once.
+    // outcome was unknown. A row that was put aside (rejected.jsonl) is told alone. Each row is told once.
     std::function<void(std::span<const account_sum>)> written{};
     // In a transaction, when everything a dead process has left is in the database. It may be called again for the same
     // replica by another process.

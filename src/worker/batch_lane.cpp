@@ -209,10 +209,11 @@ net::task<base::result<batch_lane::candidate>> batch_lane::admit(net::timer& clo
     }
     const auto view = anthropic::read_request(job.request);
     if (!view) co_return std::unexpected(view.error());
-    if (!(*who)->may_use_model(view->model)) co_return std::unexpected(gateway::model_refusal(view->model));
+    const auto features = anthropic::read_features(job.request);
+    if (auto why = gateway::models_refusal(**who, view->model, features)) co_return std::unexpected(std::move(*why));
     auto params = anthropic::batch_params(job.request);
     if (!params) co_return std::unexpected(std::move(params.error()));
-    auto facts = gateway::facts_of(*view, anthropic::read_features(job.request), job.request.size(), now);
+    auto facts = gateway::facts_of(*view, features, job.request.size(), now);
     facts.batch = true;
     const auto bound = s.who.prices.bound_of(view->model, facts);
     governance::budget_claim claim((*who)->budgets, bound.cost, now);

@@ -112,6 +112,26 @@ TEST_P(statements, sums_counts_and_truths_are_integers) {
               (std::vector<database::row>{{value{}}}));
 }
 
+TEST_P(statements, a_sum_stops_at_the_ends_of_the_range) {
+    constexpr auto highest = std::numeric_limits<std::int64_t>::max(),
+                   lowest = std::numeric_limits<std::int64_t>::min();
+    add(1, "a", {}, highest);
+    add(2, "b", {}, std::int64_t{5});
+    EXPECT_EQ(on->query("SELECT SUM(size), COALESCE(SUM(id), 0) FROM claude_proxy.things"),
+              (std::vector<database::row>{{highest, std::int64_t{3}}}));
+    // On its way a sum may leave the range, and what leaves a window is taken off exactly.
+    add(3, "c", {}, std::int64_t{-7});
+    EXPECT_EQ(on->query("SELECT SUM(size), SUM(size) FILTER (WHERE id = 3) FROM claude_proxy.things"),
+              (std::vector<database::row>{{highest - 2, std::int64_t{-7}}}));
+    EXPECT_EQ(on->query("SELECT SUM(size) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) "
+                        "FROM claude_proxy.things ORDER BY id"),
+              (std::vector<database::row>{{highest}, {highest}, {std::int64_t{-2}}}));
+    on->execute("UPDATE claude_proxy.things SET size = $1 WHERE id < 3", {lowest});
+    EXPECT_EQ(on->query("SELECT SUM(size) FROM claude_proxy.things"), (std::vector<database::row>{{lowest}}));
+    EXPECT_EQ(on->query("SELECT SUM(id * 0.5) FROM claude_proxy.things"),
+              (std::vector<database::row>{{std::int64_t{3}}}));
+}
+
 TEST_P(statements, a_unique_or_foreign_key_that_is_violated_is_a_conflict) {
     add(1, "one");
     EXPECT_EQ(kind_of_failure([&] { add(1, "other"); }), failure_kind::conflict);

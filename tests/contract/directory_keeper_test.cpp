@@ -105,6 +105,30 @@ TEST_P(directory_contract, rows_of_a_later_release_are_left_out_and_named) {
     EXPECT_THROW(admin().list_teams(), database::failure);
 }
 
+TEST_P(directory_contract, a_limit_or_a_hard_budget_of_a_later_release_closes_what_it_applies_to) {
+    const auto open = made_key("open", "search"), closed = made_key("closed", "search");
+    const auto hard = *admin().set_budget(boss, {.where = scope::key, .scope_id = closed.what.id, .limit_pico = 5});
+    const auto soft =
+        *admin().set_budget(boss, {.where = scope::key, .scope_id = open.what.id, .limit_pico = 5, .hard = false});
+    on().execute("UPDATE claude_proxy.budgets SET alerts = 'all of them' WHERE id = $1", {hard.id});
+    const auto rule_on = [&](const auto& key) { return find(make(), key).who->unread_rule; };
+    EXPECT_EQ(rule_on(closed), "") << "what a budget refuses does not depend on its alerts";
+    EXPECT_EQ(load_directory(on(), now()).budgets.size(), 2u);
+    on().execute("UPDATE claude_proxy.budgets SET period = 'quarter'");
+    EXPECT_EQ(rule_on(closed), hard.id);
+    EXPECT_EQ(rule_on(open), "") << "a soft budget refuses nothing";
+    EXPECT_EQ(load_directory(on(), now()).unreadable, (std::vector<std::string>{soft.id, hard.id}));
+    on().execute("UPDATE claude_proxy.budgets SET scope = 'region', scope_id = 'eu' WHERE id = $1", {hard.id});
+    EXPECT_EQ(rule_on(open), hard.id);
+    on().execute("DELETE FROM claude_proxy.budgets");
+    on().execute(
+        "INSERT INTO claude_proxy.limits (scope, scope_id, requests_per_minute, updated_at) VALUES ('person', $1, 1, "
+        "0)",
+        {open.what.id});
+    EXPECT_EQ(rule_on(open), open.what.id);
+    EXPECT_EQ(rule_on(closed), "");
+}
+
 TEST_P(directory_contract, a_reading_is_of_one_moment_while_others_write) {
     made_key();
     const auto base = read_generation(on()) - 1;

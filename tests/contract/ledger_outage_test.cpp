@@ -54,6 +54,29 @@ TEST_P(ledger_outage, stopped) { expect_exact_books("stop", "start", 2); }
 TEST_P(ledger_outage, killed) { expect_exact_books("kill", "start", 3); }
 TEST_P(ledger_outage, frozen) { expect_exact_books("freeze", "thaw", 2); }
 
+// Whoever reads the ledger keeps the month's partition from being made, and nothing else.
+TEST_P(ledger_outage, a_long_query_holds_no_rows_back) {
+    const auto reader = connect();
+    transaction long_one(*reader);
+    reader->query("SELECT COUNT(*) FROM claude_proxy.attempts");
+    std::mutex mutex;
+    std::vector<std::string> troubles;
+    ledger::writer_hooks hooks;
+    hooks.trouble = [&](const std::string& what) {
+        const std::lock_guard lock(mutex);
+        troubles.push_back(what);
+    };
+    ledger::journal journal(settings);
+    ledger::lane& lane = journal.add_lane();
+    const auto writer = writer_of(journal, hooks);
+    run(lane, 0, 100);
+    EXPECT_TRUE(writer->flush(in(20)).is_complete());
+    expect_exactly(100);
+    const std::lock_guard lock(mutex);
+    ASSERT_EQ(troubles.size(), 1u);
+    EXPECT_NE(troubles[0].find("partitions"), std::string::npos) << troubles[0];
+}
+
 INSTANTIATE_TEST_SUITE_P(of, ledger_outage, testing::Values("postgres", "pgbouncer"), name_of_database);
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <sys/wait.h>
 
+#include "ledger/usage_query.hpp"
 #include "ledger_fixture.hpp"
 
 namespace contract {
@@ -126,6 +127,11 @@ TEST_P(ledger_writer, a_row_that_the_database_refuses_is_put_aside_and_the_other
     std::vector<std::string> troubles;
     ledger::writer_hooks hooks;
     hooks.trouble = [&](const std::string& what) { troubles.push_back(what); };
+    base::pico_dollars told = 0;
+    hooks.written = [&](std::span<const account_sum> sums) {
+        for (const account_sum& each : sums)
+            if (each.account == 9) told += each.amount;
+    };
     ledger::journal journal(settings);
     ledger::lane& lane = journal.add_lane();
     auto writer = writer_of(journal, hooks);
@@ -136,13 +142,14 @@ TEST_P(ledger_writer, a_row_that_the_database_refuses_is_put_aside_and_the_other
     for (const kept_attempt* each : std::initializer_list<const kept_attempt*>{&good, &bad}) {
         ledger::attempt done = each->made();
         done.price_table = "unique";
-        lane.finish(lane.open(done), done, {});
+        lane.finish(lane.open(done), done, std::vector<ledger::account_id>{9});
     }
     run(lane, 702, 300);
     EXPECT_TRUE(writer->flush(in(60)).is_complete());
     EXPECT_EQ(writer->counts().rows_rejected, 1u);
     writer.reset();
     EXPECT_EQ(attempts(), 1001);
+    EXPECT_EQ(told, good.cost + bad.cost) << "what the refused row cost must not stay held";
     EXPECT_TRUE(ledger::verify_sums(*on).add_up());
     ASSERT_EQ(troubles.size(), 1u);
     EXPECT_NE(troubles[0].find("rejected.jsonl"), std::string::npos) << troubles[0];
@@ -152,6 +159,43 @@ TEST_P(ledger_writer, a_row_that_the_database_refuses_is_put_aside_and_the_other
     EXPECT_NE(line.find(R"("attempt_id":"req_cp_701.1")"), std::string::npos) << line;
     EXPECT_NE(line.find(R"("cost_pico":1000701)"), std::string::npos) << line;
     EXPECT_FALSE(std::getline(file, more));
+}
+
+TEST_P(ledger_writer, an_absurd_row_takes_no_other_with_it) {
+    constexpr auto most = std::numeric_limits<std::int64_t>::max();
+    ledger::journal journal(settings);
+    ledger::lane& lane = journal.add_lane();
+    base::pico_dollars told = 0;
+    ledger::writer_hooks hooks;
+    hooks.written = [&](std::span<const account_sum> sums) {
+        for (const account_sum& each : sums) told = base::add_saturated(told, each.amount);
+    };
+    auto writer = writer_of(journal, hooks);
+    for (std::uint64_t n = 0; n < 6; ++n) {
+        kept_attempt each = attempt_number(0);
+        each.request_id += "_" + std::to_string(n);
+        ledger::attempt done = each.made();
+        if (n % 3 != 2) {
+            done.cost = done.cost_high = most;
+            done.usage.tokens.input_tokens = std::numeric_limits<std::uint64_t>::max();
+        }
+        lane.finish(lane.open(done), done, std::vector<ledger::account_id>{0});
+        if (n == 2) EXPECT_TRUE(writer->flush(in(20)).is_complete());
+    }
+    EXPECT_TRUE(writer->flush(in(20)).is_complete());
+    EXPECT_EQ(writer->counts().rows_rejected, 0u);
+    writer.reset();
+    EXPECT_EQ(told, most);
+    EXPECT_EQ(attempts(), 6);
+    EXPECT_EQ(spent(), most);
+    run(lane, 1, 48);  // other hours: sums of sums
+    EXPECT_TRUE(writer_of(journal)->flush(in(20)).is_complete());
+    const auto report = ledger::query_usage(*on, {});
+    EXPECT_EQ(report.totals.attempts, 54);
+    EXPECT_EQ(report.totals.cost, most);
+    EXPECT_EQ(report.totals.input_tokens, most);
+    EXPECT_LT(report.totals.cost_low, most);
+    EXPECT_EQ(ledger::query_usage(*on, {.group_by = {ledger::usage_group::tag}}).totals.cost, most);
 }
 
 TEST_P(ledger_writer, a_schema_that_is_not_there_yet_is_an_outage_and_rejects_nothing) {

@@ -10,8 +10,10 @@
 #include <string>
 #include <string_view>
 
+#include "anthropic/content_features.hpp"
 #include "anthropic/json_text.hpp"
 #include "anthropic/member_scanner.hpp"
+#include "anthropic/references.hpp"
 #include "anthropic/request_view.hpp"
 #include "anthropic/usage_meter.hpp"
 
@@ -120,6 +122,25 @@ void require_like_document(std::string_view body, dom::object document) {
     if (occurrences.contains("metadata")) require(view->user_id == user_id_of(metadata), "user_id is the document's");
 }
 
+// Every model that the fallbacks name is known, however it is spelled.
+void require_fallbacks(std::string_view body, dom::object document) {
+    const auto found = anthropic::read_features(body);
+    for (const auto member : document) {
+        dom::array fallbacks;
+        if (member.key != "fallbacks" || member.value.get(fallbacks)) continue;
+        for (const dom::element each : fallbacks) {
+            dom::object fallback;
+            if (each.get(fallback)) continue;
+            for (const auto part : fallback) {
+                std::string_view name;
+                if (part.key != "model" || part.value.get(name)) continue;
+                require(found.unnamed_model || std::ranges::find(found.models, name) != found.models.end(),
+                        "a fallback's model is known");
+            }
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
@@ -132,8 +153,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     const bool is_object = parser.parse(body).get(document) == simdjson::SUCCESS;
     if (is_object) {
         require_like_document(body, document);
+        require_fallbacks(body, document);
     } else {
         (void)anthropic::read_request(body);
+        (void)anthropic::read_features(body);
     }
+    (void)anthropic::read_references(body);
     return 0;
 }

@@ -228,6 +228,10 @@ def test_every_model_of_a_batch_must_be_allowed(through, simulator):
     )
     assert (refused.status, refused.json()["error"]["details"]["reason"]) == (403, "model_not_allowed")
     assert "requests.1" in refused.json()["error"]["message"]
+    advised = item("b", model="claude-haiku-4-5")
+    advised["params"]["tools"] = [{"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8"}]
+    refused = team.ask("POST", "/v1/messages/batches", {"requests": [item("a", model="claude-haiku-4-5"), advised]})
+    assert (refused.status, refused.json()["error"]["details"]["reason"]) == (403, "model_not_allowed")
     for body, reason in (
         (b'{"requests":[{"params":{"model":"claude-haiku-4-5","m\\u006fdel":"x"}}]}', "duplicate_field"),
         (b'{"requests":[{"custom_id":"a","params":{},"params":{}}]}', "duplicate_field"),

@@ -3,14 +3,18 @@
 import json
 import signal
 import socket
+import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
 from support import sse
+from support.admin import ADMIN_KEY, sqlite_path
 from support.client import Client, request
 from support.gateway import Gateway
+from support.ledger import Ledger
 from support.timing import SCALE, seconds, setting, wait_until
 from support.upstream import MESSAGE, Upstream, answer_kind
 
@@ -200,3 +204,29 @@ def test_a_drain_under_load_fails_nobody(held):
         assert gateway.wait_exit() == 0
         lines = [event for event in gateway.events if event.get("route") == "messages"]
         assert sum(line["stream"] is True for line in lines) == count and all(line["status"] == 200 for line in lines)
+
+
+def test_an_administrators_change_that_is_under_way_at_the_end_is_finished(shared_upstream):
+    """Nothing that it needs may be gone, and what was answered is in the ledger."""
+    shared_upstream.reset()
+    gateway = Gateway(shared_upstream.url)
+    try:
+        path = sqlite_path(gateway)
+        other = sqlite3.connect(path, timeout=seconds(10), isolation_level=None)
+        with closing(other) as holder, gateway.admin() as admin:
+            holder.execute("BEGIN IMMEDIATE")
+            answered = gateway.ask(ASK_JSON)
+            assert answered.status == 200
+            admin.send(request("POST", "/admin/v1/teams", b'{"name":"late"}', key=ADMIN_KEY))
+            gateway.metrics()  # by the same reactor, so that the change waits for the database now
+            gateway.signal(signal.SIGTERM)
+            wait_until(lambda: refused(gateway.port), 10, "the end of the public listener")
+            time.sleep(0.5)  # a chance for what should not be taken apart yet
+            holder.execute("ROLLBACK")
+        assert gateway.wait_exit() == 0, gateway.tail()
+        gateway.check_reports()
+        rows = Ledger(gateway).rows()
+        assert [row["attempt_id"] for row in rows] == [answered.header("x-claude-proxy-request-id") + ".1"]
+        assert [team["name"] for team in Ledger(gateway).query("SELECT name FROM teams")] == ["late"]
+    finally:
+        gateway.cleanup()

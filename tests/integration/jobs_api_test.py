@@ -239,6 +239,8 @@ def test_a_key_needs_the_scope(gateway, upstream):
     check_refused(only.message(), 403, "permission_denied")
     opus = Jobs(gateway, Admin(gateway).new_key(name="n", team="narrow", models=["claude-haiku-*"])["key"])
     check_refused(opus.submit(), 403, "model_not_allowed")
+    haiku_or_opus = {**BODY, "model": "claude-haiku-4-5", "fallbacks": [{"model": "claude-opus-4-8"}]}
+    check_refused(opus.submit(request=haiku_or_opus), 403, "model_not_allowed")
     assert opus.submit(request={**BODY, "model": "claude-haiku-4-5"}).status == 202
     assert upstream.calls == []
 

@@ -1,12 +1,14 @@
 """What a key of a team may do, from the moment the command line made it to its end."""
 
 import json
+import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
-from support.admin import ADMIN_KEY, cli
+from support.admin import ADMIN_KEY, cli, sqlite_path
 from support.client import request
 from support.gateway import KEY, Gateway
 from support.keys import made_up_key
@@ -250,6 +252,46 @@ def test_a_key_uses_only_models_that_its_own_and_its_teams_patterns_cover(gatewa
                 told = check_refused(response, 403, "permission_error", "model_not_allowed")
                 assert json.loads(body)["model"] in told
     assert len(upstream.calls) == len(may)
+
+
+def test_a_budget_that_this_release_cannot_read_lets_nobody_past(gateway, upstream, run):
+    key, own_id = new_key(run, "--budget", "50/month")
+    other, _ = new_key(run)
+    assert gateway.ask(request(body=BODY, key=key)).status == 200
+    with closing(sqlite3.connect(sqlite_path(gateway), timeout=seconds(10), isolation_level=None)) as database:
+        database.execute("UPDATE budgets SET period = 'quarter' WHERE scope_id = ?", (own_id,))
+        database.execute("UPDATE state SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'")
+    wait_until(lambda: gateway.ask(request(body=BODY, key=key)).status != 200, 10, "the refusal")
+    told = check_refused(gateway.ask(request(body=BODY, key=key)), 403, "permission_error", "permission_denied")
+    assert "later release" in told and "bud_" in told
+    assert gateway.ask(request(body=BODY, key=other)).status == 200
+
+
+ADVISOR = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8"}
+
+
+def test_a_key_is_answered_by_no_model_that_its_patterns_do_not_cover(gateway, upstream, run):
+    team = unique("models")
+    run("teams", "create", team, "--model", "claude-*")
+    haiku, _ = new_key(run, "--model", "claude-haiku-*", team=team)
+    every, _ = new_key(run, team=team)
+    for name, value in (
+        ("fallbacks", [{"model": "claude-haiku-4-5"}, {"max_tokens": 5, "model": "claude-opus-4-8"}]),
+        ("tools", [{"name": "x", "input_schema": {}}, ADVISOR]),
+        ("messages", [{"role": "user", "content": [{"type": "tool_addition", "tool": ADVISOR}]}]),
+        ("fallbacks", "default"),
+    ):
+        body = json.dumps({**json.loads(HAIKU), name: value}).encode()
+        hidden = body.replace(b'"fallbacks"', rb'"f\u0061llbacks"').replace(b'"advisor_2', rb'"\u0061dvisor_2')
+        for sent in (body, hidden):
+            told = check_refused(
+                gateway.ask(request(body=sent, key=haiku)), 403, "permission_error", "model_not_allowed"
+            )
+            assert ("fallbacks" if value == "default" else "claude-opus-4-8") in told
+            assert gateway.ask(request(body=sent, key=every)).status == 200
+    own = json.dumps({**json.loads(HAIKU), "fallbacks": [{"model": "claude-haiku-4-4"}]}).encode()
+    assert gateway.ask(request(body=own, key=haiku)).status == 200
+    assert len(upstream.calls) == 9
 
 
 def model(name):

@@ -11,10 +11,10 @@ import pytest
 from support import certs, sse
 from support.client import request
 from support.gateway import CREDENTIAL, Gateway
+from support.jobs import metric
 from support.resources import give
 from support.timing import seconds, setting
 from support.upstream import MESSAGE, Upstream, always, answer
-from support.jobs import metric
 
 ASK = request(body=b'{"model":"claude-opus-4-8","max_tokens":16,"stream":true,"messages":[]}')
 ASK_JSON = request(body=b'{"model":"claude-opus-4-8","max_tokens":16,"messages":[]}')
