@@ -107,7 +107,10 @@ void worker_parts::hand_back() {
     if (pool_) pool_->hand_back();
 }
 
-bool worker_parts::busy() const { return pool_ && (pool_->running() > 0 || shared_.requests_under_way.load() > 0); }
+bool worker_parts::busy() const {
+    if (batches_ && batches_->is_gathering()) return true;
+    return pool_ && (pool_->running() > 0 || shared_.requests_under_way.load() > 0);
+}
 
 void worker_parts::stop() {
     if (pool_) pool_->stop();
