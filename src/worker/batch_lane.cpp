@@ -251,8 +251,9 @@ net::task<base::result<batch_lane::candidate>> batch_lane::admit(net::timer& clo
         clock.set(net::timer::never);
     }
     if (!who) co_return std::unexpected(who.error());
-    if (!(*who)->may_use_route("messages")) {
-        co_return fail(errc::permission_denied, "The key's scopes do not include `messages`.");
+    constexpr std::string_view scope = "jobs";  // as in gateway/job_front.cpp: the lane makes no difference
+    if (!(*who)->may_use_route(scope)) {
+        co_return fail(errc::permission_denied, fmt::format("The key's scopes do not include `{}`.", scope));
     }
     const auto view = anthropic::read_request(job.request);
     if (!view) co_return std::unexpected(view.error());

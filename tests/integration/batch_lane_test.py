@@ -265,6 +265,14 @@ def test_a_key_that_was_revoked_meanwhile_spends_nothing(simulator, tmp_path):
         check_ledger(cluster, simulator)
 
 
+def test_a_key_for_jobs_alone_may_use_the_lane(cluster, simulator):
+    """Goal: the scope that a submit asks for is the one that its run asks for, in either lane."""
+    key = cluster.admin().new_key(name="narrow", team="narrow", scopes=["jobs"])["key"]
+    lane = Lane(cluster, key)
+    lane.wait([lane.submit()], "succeeded")
+    check_ledger(cluster, simulator)
+
+
 SHORT_LEASES = {"JOBS_LEASE": setting(1_500), "JOBS_HEARTBEAT_EVERY": setting(300)}
 BETA = [("anthropic-beta", "interleaved-thinking-2025-05-14")]
 
