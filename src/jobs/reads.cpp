@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <iterator>
+#include <set>
 
 #include "jobs/rows.hpp"
 
@@ -52,6 +53,25 @@ std::string values_of(std::span<const Item> items, std::vector<database::value>&
 
 std::string select(std::string_view more_columns) {
     return fmt::format("SELECT {}{} FROM claude_proxy.jobs j", job_columns(true), more_columns);
+}
+
+// Of the jobs without news those that are not there.
+void add_gone(database::connection& on, std::span<const store::log_wish> wishes, std::vector<store::log_news>& made) {
+    std::set<std::string_view> with_news;
+    for (const auto& each : made) with_news.insert(each.id);
+    std::vector<std::string> quiet;
+    for (const auto& wish : wishes) {
+        if (!with_news.contains(wish.id)) quiet.push_back(wish.id);
+    }
+    std::set<std::string> there;
+    in_chunks(quiet, [&](const std::string& places, const std::vector<database::value>& parameters) {
+        for (const auto& row : on.query("SELECT id FROM claude_proxy.jobs WHERE id IN (" + places + ")", parameters)) {
+            there.insert(text_of(row[0]));
+        }
+    });
+    for (auto& id : quiet) {
+        if (!there.contains(id)) made.push_back({.id = std::move(id), .pieces = {}, .gone = true});
+    }
 }
 
 }  // namespace
@@ -141,6 +161,7 @@ std::vector<store::log_news> logs(database::connection& on, std::span<const stor
                                           .bytes = text_of(row[5])});
             left -= static_cast<std::int64_t>(text_of(row[5]).size());
         }
+        add_gone(on, now, made);
     }
     return made;
 }

@@ -128,8 +128,8 @@ public:
     void list(filter which, std::function<void(outcome, std::vector<summary>)> done);
     void result(std::string id, std::string team_id, std::function<void(outcome, summary, std::string)> done);
     // Pieces of several logs with events after the given ids: the first piece of a job may begin before. Up to
-    // bytes_max in all (but always one piece), fairly from all of them; jobs without news are left out. Whoever gets
-    // news asks again until there are none.
+    // bytes_max in all (but always one piece), fairly from all of them; jobs without news are left out, but for those
+    // that are gone. Whoever gets news asks again until there are none.
     struct log_wish {
         std::string id;
         std::uint64_t after = 0;
@@ -139,6 +139,7 @@ public:
         status state = status::queued;
         std::uint64_t events = 0;  // id of the last event when this was read: beyond the pieces, if bytes_max cut them
         std::vector<log_piece> pieces;
+        bool gone = false;  // there is no such job (any more), and nothing else here means anything
     };
     void read_logs(std::vector<log_wish> wishes, std::size_t bytes_max,
                    std::function<void(outcome, std::vector<log_news>)> done);

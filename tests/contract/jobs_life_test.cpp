@@ -367,9 +367,12 @@ TEST_P(jobs_life, logs_of_many_jobs_are_read_at_once_and_within_a_bound) {
     }
     // In the middle of a piece: that piece and what follows.
     news = store->read_logs({{wishes[1].id, 4}, {wishes[2].id, 6}, {"job_unknown", 0}});
-    ASSERT_EQ(news.size(), 1);
+    ASSERT_EQ(news.size(), 2);
     ASSERT_EQ(news[0].pieces.size(), 1);
     EXPECT_EQ(news[0].pieces[0].first_id, 4);
+    EXPECT_FALSE(news[0].gone);
+    EXPECT_EQ(news[1].id, "job_unknown");
+    EXPECT_TRUE(news[1].gone);
     // Cut fairly: the first piece of each before the second of any.
     const auto size = piece(1, 3).bytes.size();
     news = store->read_logs({{wishes[1].id, 0}, {wishes[2].id, 0}}, 2 * size);
