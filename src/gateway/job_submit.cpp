@@ -116,18 +116,14 @@ std::int64_t clock_us() {
 }
 std::int64_t clock_ms() { return clock_us() / 1'000; }
 
-// "job_" and 24 digits and lower-case letters, in whose order any database sorts: 11 of the time, 13 random. So jobs of
-// the same millisecond are listed in the order in which they came, and new rows are neighbours in the index.
+// Jobs of the same millisecond are listed in the order in which they came, and new rows are neighbours in the index.
 std::string new_job_id(std::int64_t at_us) {
-    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
-    constexpr std::size_t time_digits = 11, random_digits = 13;
-    std::string time(time_digits, '0');
-    for (auto digit = time.rbegin(); digit != time.rend(); ++digit, at_us /= 36) *digit = digits[at_us % 36];
+    constexpr std::size_t random_characters = 13;
     const std::string id = new_id("", std::chrono::system_clock::now());  // its end is random
-    std::string random = id.substr(id.size() - random_digits);
+    std::string random = id.substr(id.size() - random_characters);
     for (char& c : random)
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return "job_" + time + random;
+    return jobs::new_id(at_us, random);
 }
 
 base::error refusal_of(const jobs::store::submitted& got, const jobs::options& rules) {

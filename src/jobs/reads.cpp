@@ -82,7 +82,7 @@ std::optional<summary> find(database::connection& on, const std::string& id, con
     return summary_of(row_of(rows[0]));
 }
 
-std::vector<summary> list(database::connection& on, const filter& which) {
+std::optional<std::vector<summary>> list(database::connection& on, const filter& which) {
     conditions where;
     if (!which.team_id.empty()) where.add("j.team_id = {}", which.team_id);
     if (!which.key_id.empty()) where.add("j.key_id = {}", which.key_id);
@@ -93,10 +93,11 @@ std::vector<summary> list(database::connection& on, const filter& which) {
         const auto from =
             on.query("SELECT created_at FROM claude_proxy.jobs WHERE id = $1 AND ($2 = '' OR team_id = $2)",
                      {which.before_id, which.team_id});
-        if (from.empty()) return {};
-        const auto created = integer_of(from[0][0]);
-        where.add("j.created_at <= {}", created);
-        where.add(fmt::format("(j.created_at < {} OR j.id < {{}})", created), which.before_id);
+        // Also when the job has been deleted since the page before was read.
+        const auto created = from.empty() ? created_at_of(which.before_id) : std::optional(integer_of(from[0][0]));
+        if (!created) return {};
+        where.add("j.created_at <= {}", *created);
+        where.add(fmt::format("(j.created_at < {} OR j.id < {{}})", *created), which.before_id);
     }
     const auto count = std::clamp(which.count, 1U, list_max);
     std::vector<summary> made;

@@ -15,7 +15,7 @@
 namespace jobs::reads {
 
 std::optional<summary> find(database::connection& on, const std::string& id, const std::string& team_id);
-std::vector<summary> list(database::connection& on, const filter& which);
+std::optional<std::vector<summary>> list(database::connection& on, const filter& which);
 std::optional<std::pair<summary, std::string>> result(database::connection& on, const std::string& id,
                                                       const std::string& team_id);
 std::vector<store::log_news> logs(database::connection& on, std::span<const store::log_wish> wishes,

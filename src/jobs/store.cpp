@@ -217,7 +217,7 @@ void store::find(std::string id, std::string team_id, std::function<void(outcome
 
 void store::list(filter which, std::function<void(outcome, std::vector<summary>)> done) {
     state_->read<std::vector<summary>>(std::move(done), [which = std::move(which)](database::connection& on) {
-        return std::optional(reads::list(on, which));
+        return reads::list(on, which);
     });
 }
 

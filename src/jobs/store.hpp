@@ -125,6 +125,7 @@ public:
 
     // `team_id` empty: administrators. done(outcome, ...): done, not_found or unavailable.
     void find(std::string id, std::string team_id, std::function<void(outcome, summary)> done);
+    // not_found: before_id is no id that a job could have had.
     void list(filter which, std::function<void(outcome, std::vector<summary>)> done);
     void result(std::string id, std::string team_id, std::function<void(outcome, summary, std::string)> done);
     // Pieces of several logs with events after the given ids: the first piece of a job may begin before. Up to

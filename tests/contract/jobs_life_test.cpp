@@ -400,6 +400,7 @@ TEST_P(jobs_life, a_list_is_filtered_and_read_page_by_page) {
         before = seen.back();
     }
     EXPECT_EQ(seen, std::vector(ids.rbegin(), ids.rend()));
+    EXPECT_TRUE(store->list({.before_id = "job_1"}).empty()) << "no id of a job";
     EXPECT_EQ(store->list({.team_id = "team_1"}).size(), 4);
     EXPECT_EQ(store->list({.team_id = "team_1", .state = status::queued}).size(), 3);
     EXPECT_EQ(store->list({.state = status::cancelled}).size(), 1);
