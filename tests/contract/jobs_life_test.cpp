@@ -409,6 +409,36 @@ TEST_P(jobs_life, a_list_is_filtered_and_read_page_by_page) {
     EXPECT_EQ(store->count().queued, 6);
 }
 
+// Those that are not are forgotten: what is kept to know them by must not grow.
+TEST_P(jobs_life, only_the_first_piece_of_a_job_that_is_held_here_is_in_a_hurry) {
+    rules.flush_every = std::chrono::hours(1);
+    const auto store = open();
+    const auto held = store->submit(job_of("team_1")).id;
+    ASSERT_EQ(store->claim(1).size(), 1);
+    EXPECT_EQ(store->append(held, 1, piece(1)), outcome::done);
+
+    const auto lost = store->submit(job_of("team_1")).id;
+    ASSERT_EQ(store->claim(1).size(), 1);
+    tick(rules.lease.count());
+    store->sweep();
+    ASSERT_EQ(store->heartbeat({{lost, 1}}).lost.size(), 1);
+    auto what = job_of("team_1");
+    what.where = lane::batch;
+    const auto in_batch = store->submit(what).id;
+    ASSERT_EQ(store->claim(1, lane::batch).size(), 1);
+    std::vector<std::future<outcome>> told;
+    for (const auto& id : {lost, in_batch}) {
+        const auto answer = std::make_shared<std::promise<outcome>>();
+        told.push_back(answer->get_future());
+        store->itself().append(id, 1, piece(1), [answer](outcome how) { answer->set_value(how); });
+    }
+    EXPECT_EQ(told[0].wait_for(milliseconds(30)), std::future_status::timeout);
+    EXPECT_EQ(told[1].wait_for(milliseconds(30)), std::future_status::timeout);
+    store->sweep();  // takes along what waits
+    EXPECT_EQ(told[0].get(), outcome::fenced);
+    EXPECT_EQ(told[1].get(), outcome::done);
+}
+
 TEST_P(jobs_life, teams_share_fairly_and_priority_counts_within_a_team) {
     const auto store = open();
     std::vector<std::string> crowd;
