@@ -27,6 +27,7 @@ public:
         // False: nobody could hear it (the queue of this very process, and no worker): jobs are left for the sweeper of
         // a process that works.
         bool sends = true;
+        std::chrono::milliseconds goodbye{2'000};  // at the end: for messages that are to be removed
     };
     // Depth and age as last seen; for metrics.
     struct seen {
@@ -43,7 +44,7 @@ public:
     announcer& operator=(const announcer&) = delete;
 
     void start();
-    void stop();  // what waits is still sent, in one try; waits for the calls under way
+    void stop();  // waits for the calls under way, and removes messages for as long as `goodbye`
 
     void announce(std::string job_id);
     void remove(std::vector<std::string> receipts);
