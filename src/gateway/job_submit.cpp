@@ -201,7 +201,11 @@ net::task<base::result<void>> submit(exchange& x, service& s, jobs::submission j
 // Reads the body and cuts the job out of it. Of the Messages body alone when `is_message`.
 net::task<base::result<void>> run(exchange& x, service& s, const http::request_head& head, bool is_message) {
     auto from_head = read_submit_head(head);
-    const std::uint64_t request_bytes_max = s.jobs->rules.request_bytes_max;
+    // The run sends it as a Messages request, and asks for a stream.
+    const std::uint64_t streamed_max = s.options.messages_body_bytes_max;
+    const std::uint64_t request_bytes_max =
+        std::min(s.jobs->rules.request_bytes_max,
+                 streamed_max - std::min<std::uint64_t>(streamed_max, anthropic::streaming_bytes_more));
     auto body = co_await read_whole_body(x, head.framing, head.content_length,
                                          request_bytes_max + (is_message ? 0 : envelope_bytes_max));
     x.ready_us = net::monotonic_us();
