@@ -263,9 +263,12 @@ void store::append(std::string id, std::uint32_t attempt, log_piece piece, std::
                         .bytes = bytes});
 }
 
-void store::finish(ending how, std::function<void(outcome)> done) {
+void store::finish(ending how, std::function<void(outcome)> done, bool again) {
     const auto bytes = operation_bytes + how.result.size() + how.last.bytes.size() + how.error.size();
-    state_->writer.ask({.what = finish_operation{.how = std::move(how), .done = std::move(done)}, .bytes = bytes});
+    const auto earlier = again ? outcome::done : outcome::unavailable;
+    state_->writer.ask({.what = finish_operation{.how = std::move(how), .done = std::move(done), .answer = earlier},
+                        .bytes = bytes,
+                        .may_have_happened = again});
 }
 
 void store::heartbeat(std::vector<running_job> held, std::function<void(outcome, heartbeat_news)> done) {

@@ -156,7 +156,8 @@ public:
     // it does not go on behind the log's end. After `unavailable` nobody knows whether it is in the log: give the job
     // up.
     void append(std::string id, std::uint32_t attempt, log_piece piece, std::function<void(outcome)> done);
-    void finish(ending how, std::function<void(outcome)> done);
+    // `again`: the same was tried before, and the answer was `unavailable`; should it be there since, it is done.
+    void finish(ending how, std::function<void(outcome)> done, bool again = false);
     // Extends the leases; of these jobs, which are lost (fenced) and which are to be cancelled.
     struct running_job {
         std::string id;

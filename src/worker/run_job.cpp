@@ -305,9 +305,9 @@ jobs::ending ending_of(const job_in_hand& mine, attempt_end&& how) {
 
 // Writes the ending, as often as it takes: an answer that was paid for is not thrown away for an outage.
 net::task<bool> write_ending(job_in_hand& mine, const jobs::ending& how) {
-    for (;;) {
+    for (bool again = false;; again = true) {
         const auto said = co_await answer_of<jobs::outcome>(
-            mine.where.reactor, *mine.clock, [&](auto done) { mine.where.store.finish(how, std::move(done)); });
+            mine.where.reactor, *mine.clock, [&](auto done) { mine.where.store.finish(how, std::move(done), again); });
         if (!said) co_return false;
         if (*said == jobs::outcome::done) co_return true;
         if (*said != jobs::outcome::unavailable || mine.asked == interruption::lost) co_return false;

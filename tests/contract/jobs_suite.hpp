@@ -99,8 +99,8 @@ public:
     outcome append(const std::string& id, std::uint32_t attempt, log_piece piece) {
         return one([&](auto done) { store_.append(id, attempt, std::move(piece), done); });
     }
-    outcome finish(ending how) {
-        return one([&](auto done) { store_.finish(std::move(how), done); });
+    outcome finish(ending how, bool again = false) {
+        return one([&](auto done) { store_.finish(std::move(how), done, again); });
     }
     outcome announced(std::vector<std::string> ids) {
         return one([&](auto done) { store_.announced(std::move(ids), done); });
