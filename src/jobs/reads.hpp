@@ -1,6 +1,7 @@
 // What the store reads: statements of their own, on any connection. All throw database::failure. `team_id` empty: any.
 #pragma once
 
+#include <exception>
 #include <map>
 #include <optional>
 #include <span>
@@ -24,5 +25,17 @@ std::vector<attempt_entry> history(database::connection& on, const std::string& 
 std::vector<store::running_job> to_cancel(database::connection& on, std::span<const store::running_job> held);
 counts_by_status count(database::connection& on);
 std::map<std::string, std::uint64_t, std::less<>> open_by_team(database::connection& on);
+
+// What `look` finds, as the answer of a call; nothing is not_found. Whatever it throws is `unavailable`: whoever waits
+// must hear of an end.
+template <class Value, class Look>
+std::pair<outcome, Value> answer_of(const Look& look) {
+    try {
+        if (std::optional<Value> found = look()) return {outcome::done, std::move(*found)};
+        return {outcome::not_found, Value()};
+    } catch (const std::exception&) {
+        return {outcome::unavailable, Value()};
+    }
+}
 
 }  // namespace jobs::reads

@@ -79,15 +79,8 @@ void store::state::read(std::function<void(outcome, Value)> done, Look look) {
     // Shared: `done` is called when the work is refused, too.
     const auto told = std::make_shared<std::function<void(outcome, Value)>>(std::move(done));
     const bool accepted = readers.submit([told, look = std::move(look)](database::connection& on) {
-        std::optional<Value> found;
-        auto how = outcome::not_found;
-        try {
-            found = look(on);
-            if (found) how = outcome::done;
-        } catch (const database::failure&) {
-            how = outcome::unavailable;
-        }
-        (*told)(how, found ? std::move(*found) : Value());
+        auto [how, found] = reads::answer_of<Value>([&] { return look(on); });
+        (*told)(how, std::move(found));
     });
     if (!accepted) (*told)(outcome::unavailable, Value());
 }
@@ -125,7 +118,7 @@ void store::state::count_if_due() {
         bool is_known = true;
         try {
             counted = reads::open_by_team(on);
-        } catch (const database::failure&) {
+        } catch (const std::exception&) {
             is_known = false;
         }
         const std::lock_guard lock(mutex);
@@ -216,9 +209,8 @@ void store::find(std::string id, std::string team_id, std::function<void(outcome
 }
 
 void store::list(filter which, std::function<void(outcome, std::vector<summary>)> done) {
-    state_->read<std::vector<summary>>(std::move(done), [which = std::move(which)](database::connection& on) {
-        return reads::list(on, which);
-    });
+    state_->read<std::vector<summary>>(
+        std::move(done), [which = std::move(which)](database::connection& on) { return reads::list(on, which); });
 }
 
 void store::result(std::string id, std::string team_id, std::function<void(outcome, summary, std::string)> done) {
