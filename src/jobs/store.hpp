@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -177,6 +178,8 @@ public:
             0;  // leases of queued jobs' money that were wrong: a bug, or a database restored
         // Queued, due, and not announced (or long ago): send them to the queue. A few of them, however many there are.
         std::vector<std::string> unannounced;
+        // How far this process's clock is before the database's; nothing: they are one machine's (SQLite).
+        std::optional<time_ms> clock_ahead{};
     };
     void sweep(std::function<void(outcome, swept)> done);
     void announced(std::vector<std::string> ids, std::function<void(outcome)> done);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <iterator>
 #include <mutex>
@@ -50,6 +51,7 @@ struct announcer::state {
     bool sweeping = false;
     bool stopping = false;
     bool queue_away = false;  // of the courier
+    bool clock_off = false;   // of the calls of sweeps, one at a time
     std::thread courier, sweeper;
 
     void keep(std::deque<std::string>& in, std::vector<std::string> more) {
@@ -191,6 +193,16 @@ struct announcer::state {
         }
     }
 
+    void tell_clock(jobs::time_ms ahead) {
+        owner.seen_.clock_ahead_ms = ahead;
+        const bool is_off = is_clock_off(owner.chosen_.rules, ahead);
+        if (std::exchange(clock_off, is_off) == is_off) return;
+        log.log(is_off ? telemetry::level::error : telemetry::level::info, is_off ? "clock_off" : "clock_right",
+                {{"ahead_ms", std::to_string(ahead)},
+                 {"effect", is_off ? "jobs may be taken from workers that carry them out: synchronise the clocks"
+                                   : "leases of jobs are safe"}});
+    }
+
     void swept(jobs::outcome how, jobs::store::swept found) {
         auto& seen = owner.seen_;
         if (how != jobs::outcome::done) ++seen.sweep_failures;
@@ -202,6 +214,7 @@ struct announcer::state {
             log.log(telemetry::level::warn, "leases_lost",
                     {{"jobs", std::to_string(found.requeued)}, {"effect", "they are queued again"}});
         }
+        if (found.clock_ahead) tell_clock(*found.clock_ahead);
         // While so many messages wait, whoever has room is woken by them: more would only have to be removed one day.
         const bool is_quiet = seen.queue_waiting < waiting_enough;
         if (owner.chosen_.sends && is_quiet && !found.unannounced.empty()) {
@@ -214,6 +227,10 @@ struct announcer::state {
         call_ended();
     }
 };
+
+bool is_clock_off(const jobs::options& rules, jobs::time_ms ahead) {
+    return std::abs(ahead) > (rules.lease - rules.heartbeat_every).count() / 2;
+}
 
 announcer::announcer(jobs::store& store, queue::port& queue, options chosen, telemetry::hub& log)
     : chosen_(chosen), state_(std::make_unique<state>(*this, store, queue, log)) {}

@@ -19,6 +19,10 @@
 
 namespace worker {
 
+// Whether a clock that is so far from the database's endangers leases: of two processes that are right by this none
+// takes a job from the other while that renews its lease in time.
+bool is_clock_off(const jobs::options& rules, jobs::time_ms ahead);
+
 class announcer {
 public:
     struct options {
@@ -34,6 +38,7 @@ public:
         std::atomic<std::uint64_t> queue_waiting{0}, queue_in_flight{0}, queue_dead{0};
         std::atomic<std::uint64_t> queued{0}, running{0}, dead{0}, waiting_webhooks{0};
         std::atomic<std::int64_t> oldest_queued_at{0};
+        std::atomic<std::int64_t> clock_ahead_ms{0};  // of the database's
         std::atomic<std::uint64_t> send_failures{0}, not_kept{0}, requeued{0}, died{0}, expired{0}, deleted{0};
         std::atomic<std::uint64_t> sweep_failures{0};
     };

@@ -98,5 +98,16 @@ TEST(announcer, removes_what_it_can_at_its_end) {
     EXPECT_EQ(with.queue.removed, 2u);
 }
 
+TEST(announcer, tells_clocks_that_endanger_leases) {
+    jobs::options rules;
+    rules.lease = milliseconds(15'000);
+    rules.heartbeat_every = milliseconds(5'000);
+    EXPECT_FALSE(is_clock_off(rules, 0));
+    EXPECT_FALSE(is_clock_off(rules, 5'000));
+    EXPECT_FALSE(is_clock_off(rules, -5'000));
+    EXPECT_TRUE(is_clock_off(rules, 5'001));
+    EXPECT_TRUE(is_clock_off(rules, -5'001));
+}
+
 }  // namespace
 }  // namespace worker

@@ -409,6 +409,14 @@ TEST_P(jobs_life, a_list_is_filtered_and_read_page_by_page) {
     EXPECT_EQ(store->count().queued, 6);
 }
 
+TEST_P(jobs_life, a_sweep_says_how_far_our_clock_is_from_that_of_a_server) {
+    const auto store = open();
+    const auto real = std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+    const auto ahead = store->sweep().clock_ahead;
+    ASSERT_EQ(ahead.has_value(), !is_sqlite());
+    if (ahead) EXPECT_NEAR(static_cast<double>(*ahead), static_cast<double>(now() - real.count()), 30'000);
+}
+
 // Those that are not are forgotten: what is kept to know them by must not grow.
 TEST_P(jobs_life, only_the_first_piece_of_a_job_that_is_held_here_is_in_a_hurry) {
     rules.flush_every = std::chrono::hours(1);
