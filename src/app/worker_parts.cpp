@@ -107,7 +107,10 @@ void worker_parts::hand_back() {
     if (pool_) pool_->hand_back();
 }
 
-bool worker_parts::busy() const { return pool_ && (pool_->running() > 0 || shared_.requests_under_way.load() > 0); }
+bool worker_parts::busy() const {
+    if (batches_ && batches_->is_gathering()) return true;
+    return pool_ && (pool_->running() > 0 || shared_.requests_under_way.load() > 0);
+}
 
 void worker_parts::stop() {
     if (pool_) pool_->stop();
@@ -126,6 +129,8 @@ void worker_parts::add_metrics(telemetry::hub& hub) {
         const auto since = seen.oldest_queued_at.load();
         return since == 0 ? 0.0 : static_cast<double>(std::max<std::int64_t>(clock_ms() - since, 0)) / 1000;
     });
+    hub.add_gauge("jobs_clock_ahead_seconds", "How far this process's clock is before the database's (PostgreSQL).",
+                  [&seen] { return static_cast<double>(seen.clock_ahead_ms.load()) / 1000; });
     hub.add_gauge("queue_messages", "Messages in the queue, as last seen.", number(seen.queue_waiting),
                   {"state", "waiting"});
     hub.add_gauge("queue_messages", "", number(seen.queue_in_flight), {"state", "in_flight"});

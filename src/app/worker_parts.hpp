@@ -40,7 +40,7 @@ public:
     // The end, in this order (worker/pool.hpp).
     void stop_claiming();
     void hand_back();
-    bool busy() const;  // jobs are running, or their requests are settling
+    bool busy() const;  // jobs are running, their requests are settling, or a batch is being made
     void stop();        // after the reactors
 
 private:

@@ -74,12 +74,13 @@ credentials_ptr credential_chain::current() {
     std::unique_lock lock(mutex_);
     const auto is_valid = [this] { return known_ && (!known_->expires_ms || now_() < *known_->expires_ms); };
     if (known_ && now_() < renew_at_ms_) return known_;
-    if (renewing_) {
+    while (renewing_) {
         if (is_valid()) return known_;
         const auto seen = renewals_;
         renewed_.wait(lock, [&] { return renewals_ != seen; });
         if (known_) return known_;
-        throw failure(*trouble_);
+        if (trouble_) throw failure(*trouble_);
+        // What came was refused and forgotten before this thread had its turn.
     }
     if (!known_ && trouble_ && now_() < renew_at_ms_) throw failure(*trouble_);
     renewing_ = true;

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "aws/test_server.hpp"
 
@@ -268,6 +270,27 @@ TEST(credentials, are_waited_for_by_all_when_there_are_none) {
     for (auto& each : all) each.join();
     EXPECT_EQ(done, 4);
     EXPECT_EQ(container.requests().size(), 1u);
+}
+
+TEST(credentials, that_are_forgotten_while_others_wait_for_them_are_asked_for_again) {
+    test_server container([](const test_request&) { return keys("CONTAINER"); });
+    auto settings = plain();
+    settings.container_full_uri = container.url();
+    chain given(settings);
+    std::vector<std::thread> threads;
+    std::atomic<int> good = 0;
+    constexpr int at_once = 8, times = 60;
+    for (int i = 0; i < at_once; ++i) {
+        threads.emplace_back([&] {
+            for (int n = 0; n < times; ++n) {
+                const auto got = given.of.current();
+                good += got->key_id.reveal() == "CONTAINER" ? 1 : 0;
+                given.of.forget(got);
+            }
+        });
+    }
+    for (auto& each : threads) each.join();
+    EXPECT_EQ(good, at_once * times);
 }
 
 }  // namespace

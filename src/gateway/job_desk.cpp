@@ -93,7 +93,9 @@ net::task<base::result<jobs::summary>> find_job(exchange& x, service& s, std::st
         const auto follower = s.jobs->tail.follow(*found, found->events, jobs::tail::interest::end, changed.notifier());
         if (!follower) co_return fail(errc::too_many_followers, {}, std::chrono::seconds(1));
         x.client.timer().set_after(std::chrono::milliseconds(wait).count());
-        while (!follower->take(0).ended) {
+        for (;;) {
+            const auto seen = follower->take(0);
+            if (seen.ended || seen.lost) break;
             const net::wake why = co_await changed.wait(x.client.timer(), &x.client.stream());
             if (why == net::wake::hangup) co_return fail(errc::client_left);
             if (why == net::wake::cancelled) co_return fail(errc::shutting_down, "The gateway is shutting down.");

@@ -116,18 +116,14 @@ std::int64_t clock_us() {
 }
 std::int64_t clock_ms() { return clock_us() / 1'000; }
 
-// "job_" and 24 digits and lower-case letters, in whose order any database sorts: 11 of the time, 13 random. So jobs of
-// the same millisecond are listed in the order in which they came, and new rows are neighbours in the index.
+// Jobs of the same millisecond are listed in the order in which they came, and new rows are neighbours in the index.
 std::string new_job_id(std::int64_t at_us) {
-    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
-    constexpr std::size_t time_digits = 11, random_digits = 13;
-    std::string time(time_digits, '0');
-    for (auto digit = time.rbegin(); digit != time.rend(); ++digit, at_us /= 36) *digit = digits[at_us % 36];
+    constexpr std::size_t random_characters = 13;
     const std::string id = new_id("", std::chrono::system_clock::now());  // its end is random
-    std::string random = id.substr(id.size() - random_digits);
+    std::string random = id.substr(id.size() - random_characters);
     for (char& c : random)
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return "job_" + time + random;
+    return jobs::new_id(at_us, random);
 }
 
 base::error refusal_of(const jobs::store::submitted& got, const jobs::options& rules) {
@@ -207,7 +203,11 @@ net::task<base::result<void>> submit(exchange& x, service& s, jobs::submission j
 // Reads the body and cuts the job out of it. Of the Messages body alone when `is_message`.
 net::task<base::result<void>> run(exchange& x, service& s, const http::request_head& head, bool is_message) {
     auto from_head = read_submit_head(head);
-    const std::uint64_t request_bytes_max = s.jobs->rules.request_bytes_max;
+    // The run sends it as a Messages request, and asks for a stream.
+    const std::uint64_t streamed_max = s.options.messages_body_bytes_max;
+    const std::uint64_t request_bytes_max =
+        std::min(s.jobs->rules.request_bytes_max,
+                 streamed_max - std::min<std::uint64_t>(streamed_max, anthropic::streaming_bytes_more));
     auto body = co_await read_whole_body(x, head.framing, head.content_length,
                                          request_bytes_max + (is_message ? 0 : envelope_bytes_max));
     x.ready_us = net::monotonic_us();

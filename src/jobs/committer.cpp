@@ -40,7 +40,7 @@ struct committer::state {
     std::uint64_t pending_bytes = 0;
     std::size_t queued_bytes = 0;
     std::size_t urgent = 0;                    // in the queue
-    std::unordered_set<std::string> silent{};  // claimed here, without a piece of its log so far
+    std::unordered_set<std::string> silent{};  // claimed here, held, without a piece of its log so far
     bool ending = false;
 
     bool reachable = true;
@@ -194,10 +194,17 @@ void committer::state::carry_out(std::vector<operation*> operations, const work&
 }
 
 void committer::state::tell(operation& one, outcome how) {
-    if (const auto* const claim = std::get_if<claim_operation>(&one.what); claim != nullptr && how == outcome::done) {
+    const bool committed = how == outcome::done;
+    const auto* const claim = std::get_if<claim_operation>(&one.what);
+    if (claim != nullptr && committed && claim->where == lane::realtime) {  // nobody appends to jobs of a batch
         // Before the claimer hears of them and appends.
         const std::lock_guard lock(mutex);
         for (const auto& job : claim->answer) silent.insert(job.about.id);
+    }
+    const auto* const beat = std::get_if<heartbeat_operation>(&one.what);
+    if (beat != nullptr && committed) {
+        const std::lock_guard lock(mutex);
+        for (const auto& job : beat->answer.lost) silent.erase(job.id);
     }
     one.tell(how);
     const std::lock_guard lock(mutex);

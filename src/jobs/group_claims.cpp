@@ -217,6 +217,11 @@ void group::deliver(claim_operation& to) {
 void group::sweep(sweep_operation& one) {
     one.answer = {};
     auto& told = one.answer;
+    // First: `now_` is of the moment before this transaction began.
+    if (on_.kind() == database::engine::postgres) {
+        const auto clock = on_.query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)");
+        told.clock_ahead = now_ - integer_of(clock.at(0).at(0));
+    }
     auto ids =
         ids_of(on_.query("SELECT id FROM claude_proxy.jobs WHERE status = 'running' AND lease_until <= $1"
                          " ORDER BY lease_until LIMIT $2",

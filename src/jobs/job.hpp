@@ -40,6 +40,12 @@ std::optional<lane> lane_named(std::string_view name);
 inline constexpr int priority_min = -100;
 inline constexpr int priority_max = 100;
 
+// Ids in the order of their jobs: "job_" and 24 digits and lower-case letters, in which any database sorts, 11 of the
+// time, 13 that the caller makes up. `beyond`: of them as many as are needed.
+std::string new_id(std::int64_t created_at_us, std::string_view beyond);
+// When a job with such an id was created; also of one that is gone.
+std::optional<time_ms> created_at_of(std::string_view id);
+
 // Who submitted it. Another team never sees it; a key sees the jobs of its team.
 struct owner {
     std::string team_id;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <iterator>
+#include <set>
 
 #include "jobs/rows.hpp"
 
@@ -54,6 +55,25 @@ std::string select(std::string_view more_columns) {
     return fmt::format("SELECT {}{} FROM claude_proxy.jobs j", job_columns(true), more_columns);
 }
 
+// Of the jobs without news those that are not there.
+void add_gone(database::connection& on, std::span<const store::log_wish> wishes, std::vector<store::log_news>& made) {
+    std::set<std::string_view> with_news;
+    for (const auto& each : made) with_news.insert(each.id);
+    std::vector<std::string> quiet;
+    for (const auto& wish : wishes) {
+        if (!with_news.contains(wish.id)) quiet.push_back(wish.id);
+    }
+    std::set<std::string> there;
+    in_chunks(quiet, [&](const std::string& places, const std::vector<database::value>& parameters) {
+        for (const auto& row : on.query("SELECT id FROM claude_proxy.jobs WHERE id IN (" + places + ")", parameters)) {
+            there.insert(text_of(row[0]));
+        }
+    });
+    for (auto& id : quiet) {
+        if (!there.contains(id)) made.push_back({.id = std::move(id), .pieces = {}, .gone = true});
+    }
+}
+
 }  // namespace
 
 std::optional<summary> find(database::connection& on, const std::string& id, const std::string& team_id) {
@@ -62,7 +82,7 @@ std::optional<summary> find(database::connection& on, const std::string& id, con
     return summary_of(row_of(rows[0]));
 }
 
-std::vector<summary> list(database::connection& on, const filter& which) {
+std::optional<std::vector<summary>> list(database::connection& on, const filter& which) {
     conditions where;
     if (!which.team_id.empty()) where.add("j.team_id = {}", which.team_id);
     if (!which.key_id.empty()) where.add("j.key_id = {}", which.key_id);
@@ -73,10 +93,11 @@ std::vector<summary> list(database::connection& on, const filter& which) {
         const auto from =
             on.query("SELECT created_at FROM claude_proxy.jobs WHERE id = $1 AND ($2 = '' OR team_id = $2)",
                      {which.before_id, which.team_id});
-        if (from.empty()) return {};
-        const auto created = integer_of(from[0][0]);
-        where.add("j.created_at <= {}", created);
-        where.add(fmt::format("(j.created_at < {} OR j.id < {{}})", created), which.before_id);
+        // Also when the job has been deleted since the page before was read.
+        const auto created = from.empty() ? created_at_of(which.before_id) : std::optional(integer_of(from[0][0]));
+        if (!created) return {};
+        where.add("j.created_at <= {}", *created);
+        where.add(fmt::format("(j.created_at < {} OR j.id < {{}})", *created), which.before_id);
     }
     const auto count = std::clamp(which.count, 1U, list_max);
     std::vector<summary> made;
@@ -141,6 +162,7 @@ std::vector<store::log_news> logs(database::connection& on, std::span<const stor
                                           .bytes = text_of(row[5])});
             left -= static_cast<std::int64_t>(text_of(row[5]).size());
         }
+        add_gone(on, now, made);
     }
     return made;
 }

@@ -85,16 +85,9 @@ void store::state::read(std::function<void(outcome, Value)> done, Look look) {
     // Shared: `done` is called when the work is refused, too.
     const auto told = std::make_shared<std::function<void(outcome, Value)>>(std::move(done));
     const bool accepted = readers.submit([this, told, look = std::move(look)](database::connection& on) {
-        std::optional<Value> found;
-        auto how = outcome::not_found;
-        try {
-            found = look(on);
-            if (found) how = outcome::done;
-        } catch (const database::failure& problem) {
-            how = problem.kind == database::failure_kind::invalid ? outcome::refused : outcome::unavailable;
-            if (how == outcome::refused) was_refused(problem.what());
-        }
-        (*told)(how, found ? std::move(*found) : Value());
+        auto [how, found] =
+            reads::answer_of<Value>([&] { return look(on); }, [this](const std::string& why) { was_refused(why); });
+        (*told)(how, std::move(found));
     });
     if (!accepted) (*told)(outcome::unavailable, Value());
 }
@@ -142,7 +135,7 @@ void store::state::count_if_due() {
         bool is_known = true;
         try {
             counted = reads::open_by_team(on);
-        } catch (const database::failure&) {
+        } catch (const std::exception&) {
             is_known = false;
         }
         const std::lock_guard lock(mutex);
@@ -235,9 +228,8 @@ void store::find(std::string id, std::string team_id, std::function<void(outcome
 }
 
 void store::list(filter which, std::function<void(outcome, std::vector<summary>)> done) {
-    state_->read<std::vector<summary>>(std::move(done), [which = std::move(which)](database::connection& on) {
-        return std::optional(reads::list(on, which));
-    });
+    state_->read<std::vector<summary>>(
+        std::move(done), [which = std::move(which)](database::connection& on) { return reads::list(on, which); });
 }
 
 void store::result(std::string id, std::string team_id, std::function<void(outcome, summary, std::string)> done) {
@@ -282,9 +274,12 @@ void store::append(std::string id, std::uint32_t attempt, log_piece piece, std::
                         .bytes = bytes});
 }
 
-void store::finish(ending how, std::function<void(outcome)> done) {
+void store::finish(ending how, std::function<void(outcome)> done, bool again) {
     const auto bytes = operation_bytes + how.result.size() + how.last.bytes.size() + how.error.size();
-    state_->writer.ask({.what = finish_operation{.how = std::move(how), .done = std::move(done)}, .bytes = bytes});
+    const auto earlier = again ? outcome::done : outcome::unavailable;
+    state_->writer.ask({.what = finish_operation{.how = std::move(how), .done = std::move(done), .answer = earlier},
+                        .bytes = bytes,
+                        .may_have_happened = again});
 }
 
 void store::heartbeat(std::vector<running_job> held, std::function<void(outcome, heartbeat_news)> done) {

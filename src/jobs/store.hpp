@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -129,11 +130,12 @@ public:
 
     // `team_id` empty: administrators. done(outcome, ...): done, not_found or unavailable.
     void find(std::string id, std::string team_id, std::function<void(outcome, summary)> done);
+    // not_found: before_id is no id that a job could have had.
     void list(filter which, std::function<void(outcome, std::vector<summary>)> done);
     void result(std::string id, std::string team_id, std::function<void(outcome, summary, std::string)> done);
     // Pieces of several logs with events after the given ids: the first piece of a job may begin before. Up to
-    // bytes_max in all (but always one piece), fairly from all of them; jobs without news are left out. Whoever gets
-    // news asks again until there are none.
+    // bytes_max in all (but always one piece), fairly from all of them; jobs without news are left out, but for those
+    // that are gone. Whoever gets news asks again until there are none.
     struct log_wish {
         std::string id;
         std::uint64_t after = 0;
@@ -143,6 +145,7 @@ public:
         status state = status::queued;
         std::uint64_t events = 0;  // id of the last event when this was read: beyond the pieces, if bytes_max cut them
         std::vector<log_piece> pieces;
+        bool gone = false;  // there is no such job (any more), and nothing else here means anything
     };
     void read_logs(std::vector<log_wish> wishes, std::size_t bytes_max,
                    std::function<void(outcome, std::vector<log_news>)> done);
@@ -158,7 +161,8 @@ public:
     // it does not go on behind the log's end. After `unavailable` nobody knows whether it is in the log: give the job
     // up.
     void append(std::string id, std::uint32_t attempt, log_piece piece, std::function<void(outcome)> done);
-    void finish(ending how, std::function<void(outcome)> done);
+    // `again`: the same was tried before, and the answer was `unavailable`; should it be there since, it is done.
+    void finish(ending how, std::function<void(outcome)> done, bool again = false);
     // Extends the leases; of these jobs, which are lost (fenced) and which are to be cancelled.
     struct running_job {
         std::string id;
@@ -178,6 +182,8 @@ public:
             0;  // leases of queued jobs' money that were wrong: a bug, or a database restored
         // Queued, due, and not announced (or long ago): send them to the queue. A few of them, however many there are.
         std::vector<std::string> unannounced;
+        // How far this process's clock is before the database's; nothing: they are one machine's (SQLite).
+        std::optional<time_ms> clock_ahead{};
     };
     void sweep(std::function<void(outcome, swept)> done);
     void announced(std::vector<std::string> ids, std::function<void(outcome)> done);

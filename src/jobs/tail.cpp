@@ -12,6 +12,7 @@
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace jobs {
 namespace {
@@ -86,6 +87,7 @@ struct tail::state {
                                                          std::vector<store::log_wish> wishes, std::size_t bytes_max);
     std::vector<std::string> all_due(clock::time_point now);
     void learn(followed& job, store::log_news& news, seats& awake);
+    static void lose(followed& job, seats& awake);
     void append(followed& job, piece_ptr piece);
     void trim(followed& job, std::uint64_t bytes_max);
     void hurry(const std::string& id);
@@ -139,6 +141,14 @@ void tail::state::learn(followed& job, store::log_news& news, seats& awake) {
     gather(job, awake);
 }
 
+// It has ended and was deleted between two looks.
+void tail::state::lose(followed& job, seats& awake) {
+    for (const auto& each : job.seats) {
+        each->lost = true;
+        if (std::exchange(each->armed, false)) awake.push_back(each);
+    }
+}
+
 std::pair<outcome, std::vector<store::log_news>> tail::state::ask(std::unique_lock<std::mutex>& held,
                                                                   std::vector<store::log_wish> wishes,
                                                                   std::size_t bytes_max) {
@@ -171,7 +181,12 @@ void tail::state::look(std::unique_lock<std::mutex>& held, std::vector<std::stri
         seats awake;
         for (auto& each : news) {
             const auto found = jobs.find(each.id);
-            if (found != jobs.end()) learn(found->second, each, awake);
+            if (found == jobs.end()) continue;
+            if (each.gone) {
+                lose(found->second, awake);
+            } else {
+                learn(found->second, each, awake);
+            }
         }
         wake_all(held, awake);
     }
@@ -376,7 +391,7 @@ tail::portion tail::follower::take(std::size_t bytes_max) {
     }
     if (!out.pieces.empty()) seat_->cursor = std::max(seat_->cursor, out.pieces.back()->last_id);
     out.ended = is_final(job.state) && seat_->cursor >= job.end;
-    out.lost = seat_->lost;
+    out.lost = seat_->lost && out.pieces.empty() && !out.ended;
     seat_->armed = out.pieces.empty() && !out.ended && !out.lost;
     return out;
 }

@@ -2,7 +2,11 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <iterator>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -15,9 +19,19 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t waiting_max = 100'000;  // announcements and receipts in memory; the sweeper finds the others
 constexpr std::size_t send_at_once = 100;
+constexpr std::size_t remove_at_once = 100;
+constexpr std::size_t remove_last_at_once = 10;  // one call of Amazon SQS
 constexpr milliseconds pause_after_failure{1'000};
 constexpr milliseconds look_every{5'000};        // depth of the queue, counts of the store
 constexpr std::uint64_t waiting_enough = 1'000;  // messages
+
+// The first ones, which are taken out.
+std::vector<std::string> first_of(std::deque<std::string>& all, std::size_t at_most) {
+    const auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), at_most));
+    std::vector<std::string> made(std::make_move_iterator(all.begin()), std::make_move_iterator(end));
+    all.erase(all.begin(), end);
+    return made;
+}
 
 }  // namespace
 
@@ -32,14 +46,15 @@ struct announcer::state {
 
     std::mutex guard;
     std::condition_variable changed;
-    std::vector<std::string> to_announce, to_remove, to_extend;
+    std::deque<std::string> to_announce, to_remove, to_extend;
     std::size_t calls = 0;  // of the store, under way
     bool sweeping = false;
     bool stopping = false;
     bool queue_away = false;  // of the courier
+    bool clock_off = false;   // of the calls of sweeps, one at a time
     std::thread courier, sweeper;
 
-    void keep(std::vector<std::string>& in, std::vector<std::string> more) {
+    void keep(std::deque<std::string>& in, std::vector<std::string> more) {
         const std::lock_guard lock(guard);
         for (auto& each : more) {
             if (in.size() >= waiting_max) {
@@ -83,25 +98,22 @@ struct announcer::state {
         return true;
     }
 
-    void send(const std::vector<std::string>& ids) {
-        for (std::size_t from = 0; from < ids.size(); from += send_at_once) {
-            std::vector<queue::message> messages;
-            for (std::size_t i = from; i < std::min(from + send_at_once, ids.size()); ++i)
-                messages.push_back({.body = ids[i]});
-            std::vector<std::size_t> refused;
-            if (!try_queue([&] { refused = queue.send(messages); })) return;
-            std::vector<std::string> sent;
-            for (std::size_t i = 0, next = 0; i < messages.size(); ++i) {
-                if (next < refused.size() && refused[next] == i) {
-                    ++next;
-                } else {
-                    sent.push_back(std::move(messages[i].body));
-                }
+    void send(std::vector<std::string> ids) {
+        std::vector<queue::message> messages;
+        for (auto& id : ids) messages.push_back({.body = std::move(id)});
+        std::vector<std::size_t> refused;
+        if (messages.empty() || !try_queue([&] { refused = queue.send(messages); })) return;
+        std::vector<std::string> sent;
+        for (std::size_t i = 0, next = 0; i < messages.size(); ++i) {
+            if (next < refused.size() && refused[next] == i) {
+                ++next;
+            } else {
+                sent.push_back(std::move(messages[i].body));
             }
-            if (sent.empty()) continue;
-            call_begins();
-            store.announced(std::move(sent), [this](jobs::outcome) { call_ended(); });
         }
+        if (sent.empty()) return;
+        call_begins();
+        store.announced(std::move(sent), [this](jobs::outcome) { call_ended(); });
     }
 
     void carry() {
@@ -109,26 +121,39 @@ struct announcer::state {
         auto next_look = clock::now();
         for (;;) {
             std::vector<std::string> announce, remove, extend;
-            bool last = false;
             {
                 std::unique_lock lock(guard);
                 changed.wait_until(lock, next_look, [this] {
                     return stopping || !to_announce.empty() || !to_remove.empty() || !to_extend.empty();
                 });
-                announce.swap(to_announce);
-                remove.swap(to_remove);
-                extend.swap(to_extend);
-                last = stopping;
+                if (stopping) break;
+                extend = first_of(to_extend, to_extend.size());
+                remove = first_of(to_remove, remove_at_once);
+                announce = first_of(to_announce, send_at_once);
             }
-            send(announce);
-            if (!remove.empty()) try_queue([&] { queue.remove(remove); });
+            // A message that is to stay hidden must not come again because others stand in line.
             if (!extend.empty()) try_queue([&] { queue.extend(extend, owner.chosen_.hidden_for); });
-            if (last) return;
+            if (!remove.empty()) try_queue([&] { queue.remove(remove); });
+            send(std::move(announce));
             if (clock::now() >= next_look) {
                 next_look = clock::now() + look_every;
                 look();
             }
-            if (queue_away && !pause(pause_after_failure)) continue;
+            if (queue_away && !pause(pause_after_failure)) break;
+        }
+        remove_last();
+    }
+
+    // The end: what was not announced a sweeper finds, and a message that was not removed does no harm.
+    void remove_last() {
+        const auto until = clock::now() + owner.chosen_.goodbye;
+        while (clock::now() < until) {
+            std::vector<std::string> remove;
+            {
+                const std::lock_guard lock(guard);
+                remove = first_of(to_remove, remove_last_at_once);
+            }
+            if (remove.empty() || !try_queue([&] { queue.remove(remove); })) return;
         }
     }
 
@@ -168,6 +193,16 @@ struct announcer::state {
         }
     }
 
+    void tell_clock(jobs::time_ms ahead) {
+        owner.seen_.clock_ahead_ms = ahead;
+        const bool is_off = is_clock_off(owner.chosen_.rules, ahead);
+        if (std::exchange(clock_off, is_off) == is_off) return;
+        log.log(is_off ? telemetry::level::error : telemetry::level::info, is_off ? "clock_off" : "clock_right",
+                {{"ahead_ms", std::to_string(ahead)},
+                 {"effect", is_off ? "jobs may be taken from workers that carry them out: synchronise the clocks"
+                                   : "leases of jobs are safe"}});
+    }
+
     void swept(jobs::outcome how, jobs::store::swept found) {
         auto& seen = owner.seen_;
         if (how != jobs::outcome::done) ++seen.sweep_failures;
@@ -186,6 +221,7 @@ struct announcer::state {
                      {"what", "what they held for queued jobs and batches was not the sum of those"},
                      {"effect", "it is now"}});
         }
+        if (found.clock_ahead) tell_clock(*found.clock_ahead);
         // While so many messages wait, whoever has room is woken by them: more would only have to be removed one day.
         const bool is_quiet = seen.queue_waiting < waiting_enough;
         if (owner.chosen_.sends && is_quiet && !found.unannounced.empty()) {
@@ -198,6 +234,10 @@ struct announcer::state {
         call_ended();
     }
 };
+
+bool is_clock_off(const jobs::options& rules, jobs::time_ms ahead) {
+    return std::abs(ahead) > (rules.lease - rules.heartbeat_every).count() / 2;
+}
 
 announcer::announcer(jobs::store& store, queue::port& queue, options chosen, telemetry::hub& log)
     : chosen_(chosen), state_(std::make_unique<state>(*this, store, queue, log)) {}

@@ -19,6 +19,10 @@
 
 namespace worker {
 
+// Whether a clock that is so far from the database's endangers leases: of two processes that are right by this none
+// takes a job from the other while that renews its lease in time.
+bool is_clock_off(const jobs::options& rules, jobs::time_ms ahead);
+
 class announcer {
 public:
     struct options {
@@ -27,12 +31,14 @@ public:
         // False: nobody could hear it (the queue of this very process, and no worker): jobs are left for the sweeper of
         // a process that works.
         bool sends = true;
+        std::chrono::milliseconds goodbye{2'000};  // at the end: for messages that are to be removed
     };
     // Depth and age as last seen; for metrics.
     struct seen {
         std::atomic<std::uint64_t> queue_waiting{0}, queue_in_flight{0}, queue_dead{0};
         std::atomic<std::uint64_t> queued{0}, running{0}, dead{0}, waiting_webhooks{0};
         std::atomic<std::int64_t> oldest_queued_at{0};
+        std::atomic<std::int64_t> clock_ahead_ms{0};  // of the database's
         std::atomic<std::uint64_t> send_failures{0}, not_kept{0}, requeued{0}, died{0}, expired{0}, deleted{0};
         std::atomic<std::uint64_t> holds_repaired{0}, sweep_failures{0};
     };
@@ -43,7 +49,7 @@ public:
     announcer& operator=(const announcer&) = delete;
 
     void start();
-    void stop();  // what waits is still sent, in one try; waits for the calls under way
+    void stop();  // waits for the calls under way, and removes messages for as long as `goodbye`
 
     void announce(std::string job_id);
     void remove(std::vector<std::string> receipts);

@@ -65,6 +65,14 @@ jobs::ending refusal_of(const jobs::claimed& job, const base::error& why, const 
     return made;
 }
 
+jobs::ending handed_back(const std::string& id, std::uint32_t attempt) {
+    jobs::ending made;
+    made.id = id;
+    made.attempt = attempt;
+    made.how = way::handed_back;
+    return made;
+}
+
 // Nothing was sent: the batch certainly does not exist.
 bool was_not_sent(errc kind) {
     using enum errc;
@@ -134,8 +142,8 @@ net::task<void> batch_lane::run() {
 
 net::task<void> batch_lane::gather() {
     struct flagged {
-        bool& flag;
-        explicit flagged(bool& of) : flag(of) { flag = true; }
+        std::atomic<bool>& flag;
+        explicit flagged(std::atomic<bool>& of) : flag(of) { flag = true; }
         ~flagged() { flag = false; }
     } const gathering(gathering_);
     net::timer clock(with_.reactor);
@@ -152,15 +160,23 @@ net::task<void> batch_lane::gather() {
             with_.rules.batch_bytes_max);
     });
     if (!claimed) co_return;
-    // Budgets are waited for together: the claims must not run out meanwhile.
+    const auto unsent = std::make_shared<claims>();
+    for (const auto& job : *claimed) unsent->push_back({job.about.id, job.about.attempt});
+    with_.reactor.spawn(keep_leases(unsent));
     const std::int64_t wait_until =
         with_.reactor.now_ms() + std::min(with_.gateway.who.rules.budget_wait.count(), with_.rules.lease.count() / 3);
     std::map<std::string, std::vector<candidate>> by_headers;
+    std::vector<jobs::ending> unwanted;
+    owners known;
     std::size_t read = 0;
     for (auto& job : *claimed) {
+        if (!gathers_) {
+            unwanted.push_back(handed_back(job.about.id, job.about.attempt));
+            continue;
+        }
         const jobs::claimed about{.about = job.about, .request = {}, .headers = job.headers, .events = job.events};
         read += job.request.size();
-        auto one = co_await admit(clock, std::move(job), wait_until, now);
+        auto one = co_await admit(clock, std::move(job), known, wait_until, now);
         if (one) {
             by_headers[batch_headers(about.headers)].push_back(std::move(*one));
         } else {
@@ -170,7 +186,35 @@ net::task<void> batch_lane::gather() {
         read = 0;
         co_await with_.reactor.yield();
     }
-    for (auto& [headers, those] : by_headers) co_await make(headers, std::move(those), now);
+    unsent->clear();
+    for (const auto& [headers, those] : by_headers) {
+        for (const auto& one : those) unsent->push_back({one.entering.id, one.entering.attempt});
+    }
+    for (auto& [headers, those] : by_headers) {
+        if (gathers_) {
+            co_await make(headers, std::move(those), *unsent, now);
+            continue;
+        }
+        for (auto& one : those) {
+            one.money.abandoned(with_.now());
+            unwanted.push_back(handed_back(one.entering.id, one.entering.attempt));
+        }
+    }
+    co_await finish_all(clock, std::move(unwanted));
+}
+
+// Owners are looked up, budgets waited for, and one batch is sent after another: a claim may have to last long. Whoever
+// is lost or cancelled all the same does not get into a batch.
+net::task<void> batch_lane::keep_leases(std::weak_ptr<const claims> of) {
+    net::timer clock(with_.reactor);
+    for (;;) {
+        clock.set_after(with_.rules.heartbeat_every.count());
+        net::wait_op pause{nullptr, false, false, nullptr, clock};
+        if (co_await pause == net::wake::cancelled) co_return;
+        const auto those = of.lock();
+        if (!those || those->empty()) co_return;
+        with_.store.heartbeat(*those, [](jobs::outcome, jobs::store::heartbeat_news) {});
+    }
 }
 
 net::task<base::result<void>> batch_lane::hold(net::timer& clock, governance::budget_claim& claim,
@@ -198,14 +242,21 @@ net::task<base::result<void>> batch_lane::hold(net::timer& clock, governance::bu
 }
 
 // The owner as he is now, as for a request: a key that was revoked since spends nothing.
-net::task<base::result<batch_lane::candidate>> batch_lane::admit(net::timer& clock, jobs::claimed job,
+net::task<base::result<batch_lane::candidate>> batch_lane::admit(net::timer& clock, jobs::claimed job, owners& known,
                                                                  std::int64_t wait_until_ms, time_ms now) {
     auto& s = with_.gateway;
-    auto who = co_await gateway::find_owner(s, with_.reactor, clock, job.about.who);
-    clock.set(net::timer::never);
-    if (!who) co_return std::unexpected(std::move(who.error()));
-    if (!(*who)->may_use_route("messages")) {
-        co_return fail(errc::permission_denied, "The key's scopes do not include `messages`.");
+    const auto& owner = job.about.who;
+    const auto [place, is_new] =
+        known.try_emplace({owner.team_id, owner.key_id, owner.subject}, std::shared_ptr<const governance::caller>());
+    auto& who = place->second;
+    if (is_new) {  // once: a key that nobody knows is asked for in the database
+        who = co_await gateway::find_owner(s, with_.reactor, clock, owner);
+        clock.set(net::timer::never);
+    }
+    if (!who) co_return std::unexpected(who.error());
+    constexpr std::string_view scope = "jobs";  // as in gateway/job_front.cpp: the lane makes no difference
+    if (!(*who)->may_use_route(scope)) {
+        co_return fail(errc::permission_denied, fmt::format("The key's scopes do not include `{}`.", scope));
     }
     const auto view = anthropic::read_request(job.request);
     if (!view) co_return std::unexpected(view.error());
@@ -232,7 +283,7 @@ net::task<base::result<batch_lane::candidate>> batch_lane::admit(net::timer& clo
     co_return made;
 }
 
-net::task<void> batch_lane::make(std::string headers, std::vector<candidate> those, time_ms now) {
+net::task<void> batch_lane::make(std::string headers, std::vector<candidate> those, claims& unsent, time_ms now) {
     net::timer clock(with_.reactor);
     batch_entry batch;
     batch.id = gateway::new_id("lane_", std::chrono::system_clock::now());
@@ -245,6 +296,7 @@ net::task<void> batch_lane::make(std::string headers, std::vector<candidate> tho
             const time_ms at = with_.now();
             return lane_rows::enter(on, batch, entering, with_.replica, at, at + with_.looks.batch_lease.count());
         });
+    unsent.erase(unsent.begin(), unsent.begin() + static_cast<std::ptrdiff_t>(those.size()));
     if (!kept) co_return;
     std::string body = "{\"requests\":[";
     std::vector<jobs::ending> left_out;
@@ -253,10 +305,7 @@ net::task<void> batch_lane::make(std::string headers, std::vector<candidate> tho
         candidate& one = those[i];
         if (next == kept->size() || (*kept)[next] != i) {  // lost, or to be cancelled
             one.money.abandoned(with_.now());
-            auto& ending = left_out.emplace_back();
-            ending.id = one.entering.id;
-            ending.attempt = one.entering.attempt;
-            ending.how = way::handed_back;
+            left_out.push_back(handed_back(one.entering.id, one.entering.attempt));
             continue;
         }
         one.money.committed(with_.now());

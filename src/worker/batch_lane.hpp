@@ -26,6 +26,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "database/options.hpp"
@@ -62,7 +63,10 @@ public:
     batch_lane& operator=(const batch_lane&) = delete;
 
     void start();
-    void stop_gathering() { gathers_ = false; }  // any thread
+    // Any thread: what is claimed and in no batch yet is handed back. Until `is_gathering` says no a batch may be on
+    // its way to the upstream.
+    void stop_gathering() { gathers_ = false; }
+    bool is_gathering() const { return gathering_; }
     void stop();
     const counted& counts() const { return counts_; }
 
@@ -73,14 +77,20 @@ private:
         governance::job_claim money;
         std::string params;
     };
+    using claims = std::vector<jobs::store::running_job>;
+    // By team, key and subject.
+    using owners = std::map<std::tuple<std::string, std::string, std::string>,
+                            base::result<std::shared_ptr<const governance::caller>>>;
     // batch_lane.cpp: from the queue to upstream
     net::task<void> run();
     net::task<void> gather();
-    net::task<base::result<candidate>> admit(net::timer& clock, jobs::claimed job, std::int64_t wait_until_ms,
-                                             jobs::time_ms now);
+    net::task<void> keep_leases(std::weak_ptr<const claims> of);
+    net::task<base::result<candidate>> admit(net::timer& clock, jobs::claimed job, owners& known,
+                                             std::int64_t wait_until_ms, jobs::time_ms now);
     net::task<base::result<void>> hold(net::timer& clock, governance::budget_claim& claim, std::int64_t wait_until_ms,
                                        jobs::time_ms now);
-    net::task<void> make(std::string headers, std::vector<candidate> those, jobs::time_ms now);
+    // `unsent` begins with `those`; they leave it when they are in the batch.
+    net::task<void> make(std::string headers, std::vector<candidate> those, claims& unsent, jobs::time_ms now);
     net::task<bool> conclude(net::timer& clock, const resources::batch_entry& batch,
                              const base::result<gateway::fetched>& answer);
     void doubt(const std::string& id);
@@ -102,7 +112,7 @@ private:
     counted counts_;
     std::unique_ptr<lane_book> book_;
     std::atomic<bool> gathers_ = true;
-    bool gathering_ = false;
+    std::atomic<bool> gathering_ = false;
     std::uint32_t looking_ = 0;
 };
 

@@ -54,6 +54,7 @@ struct pool::state {
     mutable std::mutex guard;
     std::condition_variable changed;
     std::unordered_map<std::string, held> running;
+    std::vector<std::shared_ptr<job_in_hand>> leaving;  // claimed again meanwhile, until their work has ended
     std::size_t next_lane = 0;
     std::size_t claiming = 0;        // slots asked for in the claim under way; 0: none is
     bool wanted = true;              // there may be queued jobs
@@ -76,7 +77,7 @@ struct pool::state {
     std::thread listener, keeper;
 
     std::size_t free_slots() const {
-        const std::size_t taken = running.size() + claiming;
+        const std::size_t taken = running.size() + leaving.size() + claiming;
         return taken >= its.rules.concurrency ? 0 : its.rules.concurrency - taken;
     }
 
@@ -253,9 +254,14 @@ struct pool::state {
     void begin(jobs::claimed what) {
         lane& where = *lanes[next_lane++ % lanes.size()];
         const std::string id = what.about.id;
-        auto job =
-            std::make_shared<job_in_hand>(where, std::move(what), [this, id](const job_end& how) { ended(id, how); });
+        const std::uint32_t attempt = what.about.attempt;
+        auto job = std::make_shared<job_in_hand>(where, std::move(what),
+                                                 [this, id, attempt](const job_end& how) { ended(id, attempt, how); });
         held& mine = running[id];
+        if (mine.job) {  // its lease was lost, and nobody has told it so far
+            job_in_hand::end(mine.job, interruption::lost);
+            leaving.push_back(std::move(mine.job));
+        }
         mine.job = job;
         for (auto* const receipts : {&considered, &fresh}) {
             if (const auto found = receipts->find(id); found != receipts->end()) {
@@ -263,25 +269,30 @@ struct pool::state {
                 receipts->erase(found);
             }
         }
-        where.reactor.post([job] { job->where.reactor.spawn(run_job(job)); });
+        where.reactor.post([job, work = its.work] { job->where.reactor.spawn(work(job)); });
         if (handing_back) job_in_hand::end(job, interruption::handed_back);
     }
 
     // On the job's reactor, or wherever its frame is destroyed.
-    void ended(const std::string& id, const job_end& how) {
+    void ended(const std::string& id, std::uint32_t attempt, const job_end& how) {
         count(how);
         std::string receipt;
-        std::uint32_t attempt = 0;
         std::shared_ptr<job_in_hand> job;  // goes after the lock
         {
             const std::lock_guard lock(guard);
             const auto found = running.find(id);
-            if (found == running.end()) return;
-            receipt = std::move(found->second.receipt);
-            job = std::move(found->second.job);
-            attempt = job->attempt;
-            running.erase(found);
-            if (how.committed && how.is_final) remember(id);
+            if (found != running.end() && found->second.job->attempt == attempt) {
+                receipt = std::move(found->second.receipt);
+                job = std::move(found->second.job);
+                running.erase(found);
+                if (how.committed && how.is_final) remember(id);
+            } else {
+                const auto old = std::ranges::find_if(
+                    leaving, [&](const auto& each) { return each->id == id && each->attempt == attempt; });
+                if (old == leaving.end()) return;
+                job = std::move(*old);
+                leaving.erase(old);
+            }
             changed.notify_all();
         }
         // Of a job that this process did not end the message may come again: it does no harm.
@@ -428,7 +439,7 @@ void pool::hand_back() {
 
 std::size_t pool::running() const {
     const std::lock_guard lock(state_->guard);
-    return state_->running.size() + state_->claiming;
+    return state_->running.size() + state_->leaving.size() + state_->claiming;
 }
 
 void pool::stop() {
@@ -444,7 +455,9 @@ void pool::stop() {
     state_->changed.wait(lock, [this] { return state_->calls == 0; });
     // Jobs that the stopped reactors hold: their leases run out.
     for (const auto& [id, what] : state_->running) what.job->forget();
+    for (const auto& each : state_->leaving) each->forget();
     state_->running.clear();
+    state_->leaving.clear();
 }
 
 }  // namespace worker

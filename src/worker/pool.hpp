@@ -34,6 +34,7 @@ public:
         std::chrono::seconds hidden_for;  // of a received message
         const upstream::quota& quota;
         telemetry::hub& log;
+        net::task<void> (*work)(std::shared_ptr<job_in_hand>) = run_job;  // what is done with a job that was claimed
     };
     struct counted {
         std::atomic<std::uint64_t> claimed{0};

@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 #include <random>
+#include <system_error>
 
 #include "anthropic/error_body.hpp"
 #include "anthropic/event_log.hpp"
@@ -199,17 +200,22 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
     if (!body) co_return broken(std::move(body.error()), {});
     mine.job.request = std::string();
     const std::string head = request_head(mine.job, body->size());
-    inner_call call(mine.where, *mine.clock, std::move(who), mine.id, std::move(mine.job.money));
-    if (auto sent = co_await call.send(head, *body); !sent) co_return broken(std::move(sent.error()), {});
+    std::optional<inner_call> call;
+    try {
+        call.emplace(mine.where, *mine.clock, std::move(who), mine.id, std::move(mine.job.money));
+    } catch (const std::system_error& problem) {  // it is not the job's fault, and no try of it
+        co_return broken({errc::too_many_connections, problem.what()}, {});
+    }
+    if (auto sent = co_await call->send(head, *body); !sent) co_return broken(std::move(sent.error()), {});
     *body = std::string();
-    auto answered = co_await call.read_head();
+    auto answered = co_await call->read_head();
     if (!answered) co_return broken(std::move(answered.error()), {});
     attempt_end made;
     const answer_head lines = read_answer_head(**answered);
     made.facts.status = (*answered)->status;
     made.facts.retry_after = lines.retry_after;
     made.request_id = lines.request_id;
-    if (made.facts.status != 200 || !lines.event_stream) co_return co_await read_refusal(call, std::move(made));
+    if (made.facts.status != 200 || !lines.event_stream) co_return co_await read_refusal(*call, std::move(made));
 
     event_reader events(mine.job.events + 1);
     if (mine.job.events > 0) events.restart(mine.attempt, log);
@@ -217,7 +223,7 @@ net::task<attempt_end> make_attempt(job_in_hand& mine, std::shared_ptr<const gov
         if (log.crowded()) {
             if (!co_await log.room(*mine.clock)) co_return broken({errc::shutting_down}, std::move(made.request_id));
         }
-        const auto got = co_await call.read();
+        const auto got = co_await call->read();
         if (!got && events.message.complete()) break;  // nothing is missing but the end of the framing
         if (!got) {
             made = broken(got.error(), std::move(made.request_id));
@@ -299,9 +305,9 @@ jobs::ending ending_of(const job_in_hand& mine, attempt_end&& how) {
 
 // Writes the ending, as often as it takes: an answer that was paid for is not thrown away for an outage.
 net::task<bool> write_ending(job_in_hand& mine, const jobs::ending& how) {
-    for (;;) {
+    for (bool again = false;; again = true) {
         const auto said = co_await answer_of<jobs::outcome>(
-            mine.where.reactor, *mine.clock, [&](auto done) { mine.where.store.finish(how, std::move(done)); });
+            mine.where.reactor, *mine.clock, [&](auto done) { mine.where.store.finish(how, std::move(done), again); });
         if (!said) co_return false;
         if (*said == jobs::outcome::done) co_return true;
         if (*said != jobs::outcome::unavailable || mine.asked == interruption::lost) co_return false;
@@ -334,9 +340,14 @@ void job_in_hand::end(const std::shared_ptr<job_in_hand>& job, interruption why)
 
 net::task<void> run_job(std::shared_ptr<job_in_hand> mine) {
     net::timer clock(mine->where.reactor);
-    struct lent {  // the clock goes with this frame, whoever still knows the job
+    // The clock goes with this frame, whoever still knows the job. So does the work: a job that an exception ended must
+    // not be kept alive by heartbeats, with nobody working on it.
+    struct lent {
         job_in_hand& to;
-        ~lent() { to.clock = nullptr; }
+        ~lent() {
+            to.clock = nullptr;
+            to.leave({.outcome = "abandoned", .reason = {}});
+        }
     } const lending{*mine};
     mine->clock = &clock;
     if (mine->asked != interruption::none) clock.cancel();

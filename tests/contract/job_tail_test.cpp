@@ -319,6 +319,25 @@ TEST_P(job_tail, a_job_that_is_deleted_while_it_is_read_is_lost) {
     EXPECT_TRUE(one.is_lost());
 }
 
+// A look on this replica finds neither the end nor the job.
+TEST_P(job_tail, a_job_that_ends_and_is_deleted_between_two_looks_is_lost_for_all_its_followers) {
+    never_look();
+    const auto here = start("replica_1"), there = start("replica_2");
+    const auto job = running(*here);
+    write(*here, job, 1, 2);
+    auto log = there->follow(job.about.id), end_only = there->follow(job.about.id, 0, tail::interest::end);
+    ASSERT_TRUE(log.read_to(2));
+    EXPECT_FALSE(log.take());
+    EXPECT_FALSE(end_only.take());
+    end(*here, job);
+    ASSERT_EQ(here->store().remove(job.about.id), outcome::done);
+    there->following().wake(job.about.id);
+    EXPECT_FALSE(log.read_to_end());
+    EXPECT_TRUE(log.is_lost());
+    EXPECT_FALSE(end_only.read_to_end());
+    EXPECT_TRUE(end_only.is_lost());
+}
+
 TEST_P(job_tail, followers_are_counted_bounded_and_forgotten) {
     rules.followers_max = 3;
     const auto here = start("replica_1");

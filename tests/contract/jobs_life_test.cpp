@@ -367,9 +367,12 @@ TEST_P(jobs_life, logs_of_many_jobs_are_read_at_once_and_within_a_bound) {
     }
     // In the middle of a piece: that piece and what follows.
     news = store->read_logs({{wishes[1].id, 4}, {wishes[2].id, 6}, {"job_unknown", 0}});
-    ASSERT_EQ(news.size(), 1);
+    ASSERT_EQ(news.size(), 2);
     ASSERT_EQ(news[0].pieces.size(), 1);
     EXPECT_EQ(news[0].pieces[0].first_id, 4);
+    EXPECT_FALSE(news[0].gone);
+    EXPECT_EQ(news[1].id, "job_unknown");
+    EXPECT_TRUE(news[1].gone);
     // Cut fairly: the first piece of each before the second of any.
     const auto size = piece(1, 3).bytes.size();
     news = store->read_logs({{wishes[1].id, 0}, {wishes[2].id, 0}}, 2 * size);
@@ -397,12 +400,51 @@ TEST_P(jobs_life, a_list_is_filtered_and_read_page_by_page) {
         before = seen.back();
     }
     EXPECT_EQ(seen, std::vector(ids.rbegin(), ids.rend()));
+    EXPECT_TRUE(store->list({.before_id = "job_1"}).empty()) << "no id of a job";
     EXPECT_EQ(store->list({.team_id = "team_1"}).size(), 4);
     EXPECT_EQ(store->list({.team_id = "team_1", .state = status::queued}).size(), 3);
     EXPECT_EQ(store->list({.state = status::cancelled}).size(), 1);
     EXPECT_EQ(store->list({.where = lane::batch}).size(), 1);
     EXPECT_EQ(store->list({.model = "another"}).size(), 0);
     EXPECT_EQ(store->count().queued, 6);
+}
+
+TEST_P(jobs_life, a_sweep_says_how_far_our_clock_is_from_that_of_a_server) {
+    const auto store = open();
+    const auto real = std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+    const auto ahead = store->sweep().clock_ahead;
+    ASSERT_EQ(ahead.has_value(), !is_sqlite());
+    if (ahead) EXPECT_NEAR(static_cast<double>(*ahead), static_cast<double>(now() - real.count()), 30'000);
+}
+
+// Those that are not are forgotten: what is kept to know them by must not grow.
+TEST_P(jobs_life, only_the_first_piece_of_a_job_that_is_held_here_is_in_a_hurry) {
+    rules.flush_every = std::chrono::hours(1);
+    const auto store = open();
+    const auto held = store->submit(job_of("team_1")).id;
+    ASSERT_EQ(store->claim(1).size(), 1);
+    EXPECT_EQ(store->append(held, 1, piece(1)), outcome::done);
+
+    const auto lost = store->submit(job_of("team_1")).id;
+    ASSERT_EQ(store->claim(1).size(), 1);
+    tick(rules.lease.count());
+    store->sweep();
+    ASSERT_EQ(store->heartbeat({{lost, 1}}).lost.size(), 1);
+    auto what = job_of("team_1");
+    what.where = lane::batch;
+    const auto in_batch = store->submit(what).id;
+    ASSERT_EQ(store->claim(1, lane::batch).size(), 1);
+    std::vector<std::future<outcome>> told;
+    for (const auto& id : {lost, in_batch}) {
+        const auto answer = std::make_shared<std::promise<outcome>>();
+        told.push_back(answer->get_future());
+        store->itself().append(id, 1, piece(1), [answer](outcome how) { answer->set_value(how); });
+    }
+    EXPECT_EQ(told[0].wait_for(milliseconds(30)), std::future_status::timeout);
+    EXPECT_EQ(told[1].wait_for(milliseconds(30)), std::future_status::timeout);
+    store->sweep();  // takes along what waits
+    EXPECT_EQ(told[0].get(), outcome::fenced);
+    EXPECT_EQ(told[1].get(), outcome::done);
 }
 
 TEST_P(jobs_life, teams_share_fairly_and_priority_counts_within_a_team) {

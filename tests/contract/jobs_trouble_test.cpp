@@ -121,6 +121,36 @@ TEST_P(jobs_trouble, money_of_a_submit_that_nobody_answered_is_found_in_the_end)
     }
 }
 
+TEST_P(jobs_trouble, an_ending_that_nobody_answered_in_time_is_done_when_it_is_tried_again) {
+    rules.write_patience = milliseconds(200);
+    std::atomic<bool> is_away = false;
+    std::atomic<trouble> next = trouble::none;
+    const auto store = open_in_trouble([&](place at, const database::batch*) {
+        if (at == place::begin && is_away) return trouble::at_begin;
+        if (at != place::commit) return trouble::none;
+        const auto now = next.exchange(trouble::none);
+        is_away = is_away || now != trouble::none;  // and does not come back in time
+        return now;
+    });
+    for (const auto lost : {trouble::before_commit, trouble::after_commit}) {
+        const auto id = store->submit(job_of("team_1")).id;
+        const auto claims = store->claim(1);
+        ASSERT_EQ(claims.size(), 1);
+        auto how = ending_of(claims[0], ending::way::succeeded);
+        how.result = "{}";
+        how.request_id = "req_1";
+        next = lost;
+        EXPECT_EQ(store->finish(how), outcome::unavailable);
+        is_away = false;
+        if (lost == trouble::after_commit) EXPECT_EQ(store->finish(how), outcome::fenced) << "not known to be the same";
+        EXPECT_EQ(store->finish(how, true), outcome::done);
+        how.request_id = "req_2";
+        EXPECT_EQ(store->finish(how, true), outcome::fenced) << "another one";
+        EXPECT_EQ(store->of(id).state, status::succeeded);
+        EXPECT_EQ(store->history(id).size(), 1);
+    }
+}
+
 TEST_P(jobs_trouble, a_database_that_is_away_is_waited_for_and_not_for_ever) {
     rules.write_patience = milliseconds(300);
     std::atomic<bool> is_away = true;

@@ -4,12 +4,16 @@ Every test runs on SQLite with the queue in the process, and on PostgreSQL with 
 """
 
 import json
+import os
+import resource
 import signal
 import time
 
 import pytest
 
 from support.admin import Admin
+from support.client import request
+from support.gateway import KEY
 from support.jobs import VERSION, Jobs, metric
 from support.timing import seconds, setting, wait_until
 from support.truth import Comparison, control, ledger_rows, simulator_rows
@@ -343,3 +347,38 @@ def test_jobs_are_found_while_the_queue_is_away(cluster, sqs):
         sqs.start()
     front.stop()
     worker.stop()
+
+
+def test_a_worker_without_descriptors_lets_its_jobs_wait(simulator):
+    """Goal: a job that cannot be begun is not held for ever, and no attempt of it counts.
+
+    Method: the process may open nothing more, and is asked over a connection that is there already.
+    """
+    stack = Stack(simulator)
+    try:
+        gateway = stack.both()
+        with gateway.client(timeout=30) as client:
+
+            def ask(method, path, content=None):
+                data = None if content is None else json.dumps(content).encode()
+                return client.ask(request(method, path, data, [VERSION], key=KEY)).json()
+
+            done = ask("POST", "/v1/jobs", {"request": body()})["id"]
+            Jobs(gateway).succeeded(done)  # what is opened once is open
+            limits = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+            used = {int(name) for name in os.listdir(f"/proc/{gateway.pid}/fd")}
+            free = next(number for number in range(len(used) + 1) if number not in used)
+            resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+            job = ask("POST", "/v1/jobs", {"request": body()})["id"]
+
+            def waited():
+                return [row for row in stack.history(job) if row[1] == "waiting"]
+
+            wait_until(waited, 20, "an attempt that ended in waiting")
+            assert waited()[0][2] == "too_many_connections"
+            assert stack.attempts_used(job) <= 1, "only the one under way"
+            resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, limits)
+        Jobs(gateway).succeeded(job)
+        gateway.stop()
+    finally:
+        stack.close()

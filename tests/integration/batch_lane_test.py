@@ -263,3 +263,51 @@ def test_a_key_that_was_revoked_meanwhile_spends_nothing(simulator, tmp_path):
         wait_until(lambda: cluster.database.query(status, job)[0][0] == "failed", 20, "a failed job")
         assert len([row for row in upstream_rows(simulator) if row["method"] == "BATCH"]) == 1
         check_ledger(cluster, simulator)
+
+
+def test_a_key_for_jobs_alone_may_use_the_lane(cluster, simulator):
+    """Goal: the scope that a submit asks for is the one that its run asks for, in either lane."""
+    key = cluster.admin().new_key(name="narrow", team="narrow", scopes=["jobs"])["key"]
+    lane = Lane(cluster, key)
+    lane.wait([lane.submit()], "succeeded")
+    check_ledger(cluster, simulator)
+
+
+SHORT_LEASES = {"JOBS_LEASE": setting(1_500), "JOBS_HEARTBEAT_EVERY": setting(300)}
+BETA = [("anthropic-beta", "interleaved-thinking-2025-05-14")]
+
+
+def two_groups(lane, count=2):
+    """Jobs that cannot be in one batch."""
+    return [lane.submit() for _ in range(count)] + [lane.submit(headers=BETA) for _ in range(count)]
+
+
+def test_while_one_batch_is_being_made_the_claims_of_others_last(simulator, tmp_path):
+    """Goal: a slow answer to one call, longer than a lease, costs the jobs of the next batch no attempt."""
+    with cluster_of(simulator, tmp_path, **one_batch_of(4), **SHORT_LEASES) as cluster:
+        lane = lane_of(cluster, "100")
+        arm(simulator, f"slow-head={round(seconds(4) * 1000)}")
+        jobs = two_groups(lane)
+        lane.wait(jobs, "succeeded", timeout=60)
+        assert {lane.get(job)["attempt"] for job in jobs} == {1}
+        assert metric(cluster.gateways[0], 'jobs_swept_total{what="lease_lost"}') == 0
+        wait_state(cluster, "settled", "settled")
+        assert made_upstream(simulator) == 2 and check_ledger(cluster, simulator) == 4
+
+
+def test_a_drain_ends_the_call_under_way_and_hands_back_what_waits_behind_it(simulator, tmp_path):
+    """Goal: a process that is told to stop while it gathers leaves no batch in doubt, and no job an attempt poorer."""
+    with cluster_of(simulator, tmp_path, **one_batch_of(4)) as cluster:
+        lane = lane_of(cluster, "100")
+        arm(simulator, f"slow-head={round(seconds(2) * 1000)}")
+        jobs = two_groups(lane)
+        wait_state(cluster, "creating")
+        cluster.gateways[0].stop()
+        assert batches(cluster) == [("open", 2)]
+        left = "SELECT attempts_used, status FROM claude_proxy.jobs WHERE status = 'queued'"
+        assert cluster.database.query(left) == [(0, "queued"), (0, "queued")]
+        cluster.settings["BATCH_COUNT_MIN"] = 2
+        cluster.start(0)
+        lane.wait(jobs, "succeeded", timeout=60)
+        wait_state(cluster, "settled", "settled")
+        assert made_upstream(simulator) == 2 and check_ledger(cluster, simulator) == 4

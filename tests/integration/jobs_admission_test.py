@@ -120,3 +120,30 @@ def test_a_body_over_the_limit_is_refused(shared_upstream):
         check_refused(jobs.submit(request=over), 413, "body_too_large")
         assert jobs.message(body=fits).status == 202
         check_refused(jobs.message(body=over), 413, "body_too_large")
+
+
+def test_what_is_accepted_is_small_enough_to_be_carried_out(shared_upstream):
+    """Goal: the run asks for a stream, which makes the body longer: at the edge no job fails by that."""
+    limit, more = 65_536, len('"stream":true,')
+    shared_upstream.reset()
+    with Gateway(
+        shared_upstream.url,
+        words=("serve", "--with-worker"),
+        JOBS_REQUEST_BYTES_MAX="64KiB",
+        MESSAGES_BODY_BYTES_MAX="64KiB",
+    ) as gateway:
+        jobs = Jobs(gateway)
+
+        def of_size(size):
+            empty = json.dumps({**BODY, "messages": [{"role": "user", "content": ""}]})
+            text = "x" * (size - len(empty))
+            return json.dumps({**BODY, "messages": [{"role": "user", "content": text}]}).encode()
+
+        def submit(size):
+            return jobs.send("POST", "/v1/jobs", b'{"request":%s}' % of_size(size))
+
+        check_refused(submit(limit - more + 1), 413, "body_too_large")
+        answer = submit(limit - more)
+        assert answer.status == 202, answer.body
+        made = jobs.get(answer.json()["id"], "?wait=20")
+        assert made["status"] == "succeeded", made

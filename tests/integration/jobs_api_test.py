@@ -175,6 +175,16 @@ def test_a_list_is_newest_first_in_pages(team):
     assert page == {"data": [], "has_more": False, "first_id": None, "last_id": None}
 
 
+def test_a_page_begins_behind_a_job_that_is_gone(team):
+    """Goal: who reads page by page while old jobs are deleted sees all the others."""
+    made = [team.new() for _ in range(5)][::-1]
+    last = team.list("?limit=2")["last_id"]
+    assert last == made[1] and team.cancel(last).status == 200
+    assert team.send("DELETE", last).status == 200
+    assert [job["id"] for job in team.list(f"?limit=2&before={last}")["data"]] == made[2:4]
+    check_refused(team.send("GET", "/v1/jobs?before=job_1"), 400, "invalid_argument")
+
+
 def test_a_full_page_knows_whether_there_are_more(team):
     for _ in range(100):
         team.new()
