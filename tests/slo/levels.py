@@ -11,7 +11,6 @@ SLO = os.path.join(ROOT, "infra/slo")
 LEVELS = "infra/slo/SLO_AND_ALERTS.md"
 PAGES = "docs/ONCALL_AND_ESCALATION.md"
 METRIC = re.compile(r"\b(?:claude_proxy|process)_[a-z0-9_]+\b(?!:)")
-# What a document calls a level of the metrics, not a metric.
 SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
 
 
