@@ -255,29 +255,6 @@ int run(const config::settings& settings, const live_urls& urls, settings_source
                                        .log = hub,
                                        .now = clock_ms});
     first.post([&batch_looks] { batch_looks.start(); });
-    add_gauges(hub, load, threads);
-    if (listener_tls) {
-        hub.add_gauge("listener_certificate_ends_at_seconds", "End of the listener's certificate, seconds since 1970.",
-                      [end = static_cast<double>(net::certificate_end(*listener_tls))] { return end; });
-    }
-    kept.add_metrics(hub);
-    rules.add_metrics(hub);
-    work.add_metrics(hub);
-    jobs.add_metrics(hub);
-
-    for (const auto& thread : threads) {
-        thread->thread = std::thread([each = thread.get()] {
-            pthread_setname_np(pthread_self(), "reactor");
-            each->reactor.run();
-        });
-    }
-    hub.log(level::info, "listening",
-            {{"listen", as.answers ? text_of(settings.listen, port) : "nowhere"},
-             {"admin_listen", text_of(settings.admin_listen, admin_port)},
-             {"tls", listener_tls ? "yes" : "no"},
-             {"upstream", settings.upstream.url},
-             {"threads", fmt::to_string(count)},
-             {"pid", fmt::to_string(getpid())}});
 
     // Last of all that it tells of changes, and so the first to go.
     secrets_keeper secrets(source, std::move(in_force), hub);
@@ -298,7 +275,31 @@ int run(const config::settings& settings, const live_urls& urls, settings_source
     });
     secrets.on("DATABASE_URL", [&](const config::settings& now) { urls.database->use(now.database.url); });
     secrets.on("REDIS_URL", [&](const config::settings& now) { urls.redis->use(now.redis.url); });
+    add_gauges(hub, load, threads);
+    if (listener_tls) {
+        hub.add_gauge("listener_certificate_ends_at_seconds", "End of the listener's certificate, seconds since 1970.",
+                      [end = static_cast<double>(net::certificate_end(*listener_tls))] { return end; });
+    }
     secrets.add_metrics();
+    kept.add_metrics(hub);
+    rules.add_metrics(hub);
+    work.add_metrics(hub);
+    jobs.add_metrics(hub);
+
+    for (const auto& thread : threads) {
+        thread->thread = std::thread([each = thread.get()] {
+            pthread_setname_np(pthread_self(), "reactor");
+            each->reactor.run();
+        });
+    }
+    hub.log(level::info, "listening",
+            {{"listen", as.answers ? text_of(settings.listen, port) : "nowhere"},
+             {"admin_listen", text_of(settings.admin_listen, admin_port)},
+             {"tls", listener_tls ? "yes" : "no"},
+             {"upstream", settings.upstream.url},
+             {"threads", fmt::to_string(count)},
+             {"pid", fmt::to_string(getpid())}});
+
     secrets.start();
 
     std::vector<worker_parts::seat> seats;

@@ -112,7 +112,7 @@ std::expected<settings_source::reading, settings_source::failure> settings_sourc
     const auto given = environment_now();
     if (!given) return std::unexpected(given.error());
     reading made;
-    if (!secret_) {
+    if (!is_known_) {
         // What a server needs besides may be in the secret: it is not asked for yet.
         const auto first = config::load(*given, config::purpose::administer);
         if (first && !first->secrets.id.empty()) {
@@ -125,6 +125,7 @@ std::expected<settings_source::reading, settings_source::failure> settings_sourc
                             {fmt::format("CLAUDE_PROXY_SECRETS: {}: {}.", first->secrets.id, problem.what())}});
             }
         }
+        is_known_ = first.has_value();
     }
     config::environment members;
     if (secret_) {

@@ -63,7 +63,8 @@ private:
 
     const config::environment process_;
     const std::string env_file_;
-    std::unique_ptr<secret> secret_;  // null: none is named, or nothing has been read
+    bool is_known_ = false;           // which secret it is, or that there is none
+    std::unique_ptr<secret> secret_;  // null: none, or nothing has been read
 };
 
 }  // namespace app

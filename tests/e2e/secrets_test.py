@@ -6,6 +6,7 @@ gateway. The path from there on is that of AWS Secrets Manager, which tests/infr
 
 import os
 import signal
+import socket
 import tempfile
 import time
 
@@ -16,6 +17,7 @@ from support.admin import Admin, cli
 from support.cluster import Database, metric
 from support.gateway import Gateway, Simulator
 from support.rotation import NEW, OLD, Swap, Traffic
+from support.servers import Redis
 from support.timing import seconds, wait_until
 
 
@@ -107,3 +109,42 @@ def test_the_database_password_is_rotated_under_load_and_no_row_is_lost(simulato
     compared.check()
     truth.check_sums(database)
     print(compared)
+
+
+def test_the_password_of_redis_is_rotated_and_limits_are_shared_again(simulator):
+    """A server of its own: between the two changes it refuses everybody, and requests go on."""
+    with Redis() as redis:
+
+        def say(*lines):
+            """Commands on a connection of their own; what each was answered."""
+            with socket.create_connection(("127.0.0.1", redis.port), seconds(10)) as connection:
+                answers = connection.makefile("rb")
+                connection.sendall("".join(line + "\r\n" for line in lines).encode())
+                return [answers.readline().strip().decode() for _ in lines]
+
+        def url(password):
+            return f"redis://:{password}@127.0.0.1:{redis.port}"
+
+        assert say("CONFIG SET requirepass first-password") == ["+OK"]
+        files = {".env": f"REDIS_URL={url('first-password')}\n"}
+        with Gateway(simulator.url, files=files, THREADS=2) as gateway:
+            gateway.wait_event(lambda event: event.get("event") == "redis_available", what="redis_available")
+            with Traffic([gateway.port], slow=2) as traffic:
+                said = say("AUTH first-password", "CONFIG SET requirepass second-password", "CLIENT KILL TYPE normal",
+                           "CLIENT KILL TYPE pubsub")  # fmt: skip
+                assert said[:2] == ["+OK", "+OK"] and not any(answer.startswith("-") for answer in said)
+                gateway.wait_event(lambda event: event.get("event") == "redis_unavailable", what="redis_unavailable")
+                gateway.write(".env", f"REDIS_URL={url('second-password')}\n")
+                assert tell(gateway, 1)["changed"] == "REDIS_URL"
+                for name in ("redis_available", "job_news_available"):
+                    wait_until(lambda: last_of(gateway, name.split("_")[0]) == name, 20, name)  # pylint: disable=W0640
+            traffic.check()
+            text = "\n".join(gateway.lines)
+            assert "first-password" not in text and "second-password" not in text
+
+
+def last_of(gateway, subject):
+    """The newest of what the log says about Redis: `redis_...` or `job_news_...`."""
+    names = [event.get("event", "") for event in list(gateway.events)]
+    found = [name for name in names if name.startswith(subject) and name.endswith("available")]
+    return found[-1] if found else None
