@@ -70,7 +70,7 @@ net::task<base::result<contents>> inspect(exchange& x, service& s, std::string_v
         }
         const auto features = anthropic::read_features(params);
         found.references |= features.references;
-        auto facts = facts_of(*view, features, params.size(), began_at_ms(x));
+        auto facts = facts_of(*view, features, params.size(), now_at_ms(x));
         facts.batch = true;
         add(found.bound, s.who.prices.bound_of(view->model, facts));
         ids.add((*item)->custom_id);
@@ -131,7 +131,7 @@ net::task<base::result<void>> enter(exchange& x, service& s, const contents& fou
     entry.digest = found.digest;
     entry.requests = found.requests;
     entry.bound = found.bound.cost;
-    entry.created_at = began_at_ms(x);
+    entry.created_at = held.moment();  // the day of its money
     using entering = resources::batch_book::entering;
     const auto how = std::make_shared<std::atomic<entering>>(entering::waiting);
     struct giving_up {  // however this ends: a row for a batch that is not sent must not stay
@@ -188,7 +188,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
     }
     std::optional<fate> outcome_upstream;
     if (found->requests > 0) {
-        governance::budget_claim claim(x.caller->budgets, found->bound.cost, began_at_ms(x));
+        governance::budget_claim claim(x.caller->budgets, found->bound.cost, now_at_ms(x));
         auto held = co_await hold_budgets(x, s, found->bound, claim);
         if (held) held = co_await enter(x, s, *found, std::move(claim));
         if (!held) {
