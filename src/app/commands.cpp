@@ -7,6 +7,7 @@
 
 #include "app/admin_words.hpp"
 #include "app/doctor.hpp"
+#include "app/probe.hpp"
 #include "app/serve.hpp"
 #include "app/settings_source.hpp"
 
@@ -22,7 +23,6 @@ void add_audit(CLI::App&, chosen_command&);
 void add_prices(CLI::App&, chosen_command&);
 void add_migrate(CLI::App&, chosen_command&);
 void add_resources(CLI::App&, chosen_command&);
-void add_probe(CLI::App&, chosen_command&);
 
 namespace {
 
@@ -76,12 +76,17 @@ int run_command(int argc, char** argv) {
         app.add_subcommand("doctor", "Check settings, ports, limits, DNS, TLS and the upstream credential");
     doctor_word->add_flag("--json", json, "Print the checks as JSON");
 
+    CLI::App* const probe_word = app.add_subcommand(
+        "probe", "Ask the process on CLAUDE_PROXY_ADMIN_LISTEN whether it is alive: exit code 0 when it is, else 1");
+    bool asks_ready = false;
+    probe_word->add_flag("--ready", asks_ready, "Ask whether new work is welcome instead: no longer once it drains");
+
     CLI::App* const version_word = app.add_subcommand("version", "Print the version");
     version_word->add_flag("--json", json, "Print it as JSON");
 
     chosen_command chosen;
-    for (const auto add : {add_migrate, add_keys, add_teams, add_budgets, add_jobs, add_usage, add_audit, add_prices,
-                           add_resources, add_probe})
+    for (const auto add :
+         {add_migrate, add_keys, add_teams, add_budgets, add_jobs, add_usage, add_audit, add_prices, add_resources})
         add(app, chosen);
 
     try {
@@ -89,6 +94,7 @@ int run_command(int argc, char** argv) {
     } catch (const CLI::ParseError& problem) {
         return app.exit(problem) == 0 ? 0 : 2;
     }
+    if (probe_word->parsed()) return probe(asks_ready ? probe_question::ready : probe_question::alive);
     if (version_word->parsed()) {
         fmt::print(fmt::runtime(json ? "{{\"version\":\"{}\"}}\n" : "claude-proxy {}\n"), CLAUDE_PROXY_VERSION);
         return 0;

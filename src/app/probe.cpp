@@ -1,17 +1,37 @@
-// `claude-proxy probe`: asks the process of these settings how it is, over its admin listener. For health checks in
-// images that have no other program to ask with, so it needs neither a database nor a credential.
+#include "app/probe.hpp"
+
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include <CLI/CLI.hpp>
-#include <memory>
-
-#include "app/admin_words.hpp"
 #include "app/http_call.hpp"
+#include "config/settings.hpp"
 
 namespace app {
 namespace {
 
 constexpr long silence_seconds_max = 3;  // a process that accepts and does not answer is not well
+
+// Where the settings that say so put the admin listener. Error: sentences.
+std::expected<config::address, std::vector<std::string>> admin_listener() {
+    config::environment all = config::process_environment();
+    constexpr const char* env_file = ".env";
+    if (access(env_file, F_OK) == 0) {
+        const auto from_file = config::read_env_file(env_file);
+        if (!from_file) return std::unexpected(std::vector{fmt::format("{}: {}", env_file, from_file.error())});
+        for (const auto& [name, value] : *from_file) all.emplace(name, value);
+    }
+    config::environment its;
+    for (const std::string_view name : {"CLAUDE_PROXY_ADMIN_LISTEN", "CLAUDE_PROXY_CONFIG"}) {
+        if (const auto found = all.find(name); found != all.end()) its.insert(*found);
+    }
+    const auto settings = config::load(its, config::purpose::administer);
+    if (!settings) return std::unexpected(settings.error());
+    if (settings->admin_listen.port == 0) {
+        return std::unexpected(std::vector<std::string>{
+            "CLAUDE_PROXY_ADMIN_LISTEN names no port, so nobody knows where to ask; give it one."});
+    }
+    return settings->admin_listen;
+}
 
 // A listener on all addresses is asked on this machine's own.
 std::string url_of(const config::address& listener, std::string_view path) {
@@ -22,12 +42,15 @@ std::string url_of(const config::address& listener, std::string_view path) {
     return fmt::format("http://{}:{}{}", host, listener.port, path);
 }
 
-int probe(const config::settings& settings, bool ready) {
-    if (settings.admin_listen.port == 0) {
-        fmt::print(stderr, "claude-proxy: CLAUDE_PROXY_ADMIN_LISTEN names no port: nobody knows where to ask\n");
+}  // namespace
+
+int probe(probe_question question) {
+    const auto listener = admin_listener();
+    if (!listener) {
+        for (const auto& problem : listener.error()) fmt::print(stderr, "claude-proxy: {}\n", problem);
         return 2;
     }
-    const std::string url = url_of(settings.admin_listen, ready ? "/ready" : "/health");
+    const std::string url = url_of(*listener, question == probe_question::ready ? "/ready" : "/health");
     const auto answer = call({.url = url, .silence_seconds = silence_seconds_max});
     if (answer.status == 0 || !answer.problem.empty()) {
         fmt::print(stderr, "claude-proxy: {}: {}\n", url, answer.problem);
@@ -35,17 +58,6 @@ int probe(const config::settings& settings, bool ready) {
     }
     fmt::print("{} {}\n", answer.status, answer.body);
     return answer.status == 200 ? 0 : 1;
-}
-
-}  // namespace
-
-void add_probe(CLI::App& app, chosen_command& chosen) {
-    CLI::App* const word = app.add_subcommand(
-        "probe", "Ask the process on CLAUDE_PROXY_ADMIN_LISTEN whether it is alive: exit code 0 when it is, else 1");
-    const auto ready = std::make_shared<bool>(false);
-    word->add_flag("--ready", *ready, "Ask whether new work is welcome instead: no longer once it drains");
-    word->callback(
-        [&chosen, ready] { chosen = [ready](const config::settings& settings) { return probe(settings, *ready); }; });
 }
 
 }  // namespace app

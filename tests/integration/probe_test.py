@@ -45,9 +45,13 @@ def test_a_listener_on_all_addresses_is_asked_on_this_machine(upstream, tmp_path
 
 
 def test_it_needs_nothing_but_the_address(upstream, tmp_path):
-    """No credential, no database: neither is there, and none is made."""
+    """No credential, no database, no secret: what is away or wrong elsewhere ends no process that is well."""
     with Gateway(upstream.url) as gateway:
-        away = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "REDIS_URL": "redis://127.0.0.1:9"}
+        away = {
+            "DATABASE_URL": "mysql://nobody@127.0.0.1:9/none",
+            "CLAUDE_PROXY_SECRETS": "aws-secretsmanager:away",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        }
         assert probe(tmp_path, gateway.admin_port, **away).code == 0
     assert os.listdir(tmp_path) == []
 
