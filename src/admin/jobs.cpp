@@ -55,6 +55,8 @@ std::optional<base::error> problem_of(jobs::outcome how, const std::string& id, 
             return base::error{errc::job_not_found, "There is no job " + id + "."};
         case jobs::outcome::unavailable:
             return base::error{errc::database_unavailable, {}, std::chrono::seconds(1)};
+        case jobs::outcome::refused:
+            return base::error{errc::database_refused};
         default:
             return base::error{errc::job_conflict, "The job " + id + std::string(needs)};
     }
@@ -168,7 +170,8 @@ base::result<reply> redrive_dead_letters(const request& asked, workbench& bench)
     std::int64_t redriven = 0;
     for (const auto& job : found) {
         const auto one = jobs::ask_redrive(bench.jobs(), job.id);
-        if (one == jobs::outcome::unavailable) return std::unexpected(*problem_of(one, job.id, ""));
+        if (one == jobs::outcome::unavailable || one == jobs::outcome::refused)
+            return std::unexpected(*problem_of(one, job.id, ""));
         if (one != jobs::outcome::done) continue;  // somebody was faster
         ++redriven;
         if (auto noted = note(bench, asked.by, "job.redrive", job.id); !noted) return std::unexpected(noted.error());

@@ -84,6 +84,8 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The gateway has not been able to look at its keys for too long; try again shortly.";
         case database_unavailable:
             return "The gateway's database cannot be reached; try again shortly.";
+        case database_refused:
+            return "The gateway's database refused this; the gateway's log says why.";
         case jobs_unavailable:
             return "Jobs cannot be stored or read at the moment; try again shortly.";
         case too_many_followers:

@@ -44,6 +44,10 @@ job_parts::job_parts(const config::settings& settings, std::string replica, cons
                     {{"what", why}, {"effect", "no job is taken or moved on until the database is back"}});
         }
     });
+    store_->on_refusal([&hub](const std::string& why) {
+        hub.log(level::error, "jobs_refused",
+                {{"what", why}, {"effect", "a job was not stored, moved on or read; the database answers"}});
+    });
 }
 
 job_parts::~job_parts() { finish(); }

@@ -58,6 +58,7 @@ enum class errc : std::uint8_t {
     ledger_full,
     directory_stale,
     database_unavailable,
+    database_refused,
     jobs_unavailable,
     too_many_followers,
     resources_unavailable,
@@ -154,6 +155,7 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case ledger_full: return {529, overloaded, "ledger_full", fault::ours, true};
         case directory_stale: return {529, overloaded, "directory_stale", fault::ours, true};
         case database_unavailable: return {503, api, "database_unavailable", fault::ours, true};
+        case database_refused: return {500, api, "database_refused", fault::ours, true};
         case jobs_unavailable: return {529, overloaded, "jobs_unavailable", fault::ours, true};
         case too_many_followers: return {529, overloaded, "too_many_followers", fault::ours, true};
         case resources_unavailable: return {503, api, "resources_unavailable", fault::ours, true};

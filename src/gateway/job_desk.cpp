@@ -66,6 +66,8 @@ base::result<void> told(jobs::outcome how) {
             return {};
         case jobs::outcome::not_found:
             return fail(errc::job_not_found, "There is no such job for this key's team.");
+        case jobs::outcome::refused:
+            return fail(errc::database_refused);
         default:
             return fail(errc::jobs_unavailable, "The gateway's database cannot be reached; try again shortly.",
                         std::chrono::seconds(1));

@@ -140,6 +140,8 @@ base::error refusal_of(const jobs::store::submitted& got, const jobs::options& r
                     fmt::format("The team has {} jobs queued and running, which is as many as it may.",
                                 rules.open_per_team_max),
                     std::chrono::seconds(5)};
+        case jobs::outcome::refused:
+            return {errc::database_refused};
         default:
             return {errc::jobs_unavailable,
                     "The job could not be stored: the database cannot be reached, or too much waits for it.",

@@ -55,8 +55,9 @@ struct committer::state {
     void commit(std::vector<operation>& operations);
     void carry_out(std::vector<operation*> operations, const work& how);
     bool attempt(std::span<operation* const> operations, const work& how);
-    void tell(operation& one, bool committed);
+    void tell(operation& one, outcome how);
     void away(const std::string& why);
+    void answers();
     void pause(milliseconds how_long);
     void give_up_overdue();
     void resolve();
@@ -152,7 +153,7 @@ bool committer::state::attempt(std::span<operation* const> operations, const wor
         }
         return false;
     }
-    if (!std::exchange(reachable, true) && hooks.database) hooks.database(true, "");
+    answers();
     // The listener first: who hears of the end of a call may look for what it changed.
     if (hooks.changed) {
         for (const auto& each : changes) hooks.changed(each);
@@ -165,7 +166,7 @@ void committer::state::carry_out(std::vector<operation*> operations, const work&
     while (!operations.empty()) {
         try {
             if (attempt(operations, how)) {
-                for (operation* const each : operations) tell(*each, true);
+                for (operation* const each : operations) tell(*each, outcome::done);
                 return;
             }
         } catch (const database::failure& problem) {
@@ -174,14 +175,15 @@ void committer::state::carry_out(std::vector<operation*> operations, const work&
                 for (operation* const each : operations) carry_out({each}, how);
                 return;
             }
-            away(problem.what());
-            tell(*operations[0], false);
+            answers();
+            if (hooks.refused) hooks.refused(problem.what());
+            tell(*operations[0], outcome::refused);
             return;
         }
         const auto now = steady_clock::now();
         std::erase_if(operations, [&](operation* const each) {
             if (now < each->asked_at + rules.write_patience) return false;
-            tell(*each, false);
+            tell(*each, outcome::unavailable);
             return true;
         });
         give_up_overdue();
@@ -191,13 +193,13 @@ void committer::state::carry_out(std::vector<operation*> operations, const work&
     }
 }
 
-void committer::state::tell(operation& one, bool committed) {
-    if (const auto* const claim = std::get_if<claim_operation>(&one.what); claim != nullptr && committed) {
+void committer::state::tell(operation& one, outcome how) {
+    if (const auto* const claim = std::get_if<claim_operation>(&one.what); claim != nullptr && how == outcome::done) {
         // Before the claimer hears of them and appends.
         const std::lock_guard lock(mutex);
         for (const auto& job : claim->answer) silent.insert(job.about.id);
     }
-    one.tell(committed);
+    one.tell(how);
     const std::lock_guard lock(mutex);
     --pending;
     pending_bytes -= one.bytes;
@@ -210,6 +212,10 @@ void committer::state::tell(operation& one, bool committed) {
 
 void committer::state::away(const std::string& why) {
     if (std::exchange(reachable, false) && hooks.database) hooks.database(false, why);
+}
+
+void committer::state::answers() {
+    if (!std::exchange(reachable, true) && hooks.database) hooks.database(true, "");
 }
 
 void committer::state::pause(milliseconds how_long) {
@@ -232,7 +238,7 @@ void committer::state::give_up_overdue() {
             queue.pop_front();
         }
     }
-    for (auto& each : overdue) tell(each, false);
+    for (auto& each : overdue) tell(each, outcome::unavailable);
 }
 
 // Whether submits whose commit was not answered are there. They are inserted again, in a transaction that is rolled
@@ -295,7 +301,7 @@ void committer::ask(operation what) {
             return;
         }
     }
-    what.tell(false);
+    what.tell(outcome::unavailable);
 }
 
 }  // namespace jobs

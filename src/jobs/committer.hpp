@@ -17,6 +17,7 @@ struct committer_hooks {
     const governance::budget_registry* budgets = nullptr;  // where claims hold their money; null: nowhere
     std::function<void(const change&)> changed;
     std::function<void(bool reachable, const std::string& why)> database;
+    std::function<void(const std::string& why)> refused;  // it answers, and will not do this
 };
 
 class committer {

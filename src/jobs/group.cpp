@@ -30,8 +30,10 @@ std::string webhook_body(const job_row& row, time_ms now) {
 
 }  // namespace
 
-void operation::tell(bool committed) {
-    const auto how = [&](outcome answer) { return committed ? answer : outcome::unavailable; };
+void operation::tell(outcome of_all) {
+    const bool committed = of_all == outcome::done;
+    const auto how = [&](outcome answer) { return committed ? answer : of_all; };
+    const auto for_worker = [&](outcome answer) { return committed ? answer : outcome::unavailable; };
     std::visit(overloaded{
                    [&](submit_operation& one) {
                        // The money first: who hears of the end of a call may look where it is.
@@ -42,19 +44,19 @@ void operation::tell(bool committed) {
                        one.answer.how = how(one.answer.how);
                        one.done(std::move(one.answer));
                    },
-                   [&](append_operation& one) { one.done(how(one.answer)); },
-                   [&](finish_operation& one) { one.done(how(one.answer)); },
-                   [&](heartbeat_operation& one) { one.done(how(outcome::done), std::move(one.answer)); },
+                   [&](append_operation& one) { one.done(for_worker(one.answer)); },
+                   [&](finish_operation& one) { one.done(for_worker(one.answer)); },
+                   [&](heartbeat_operation& one) { one.done(for_worker(outcome::done), std::move(one.answer)); },
                    [&](change_operation& one) { one.done(how(one.answer)); },
-                   [&](announced_operation& one) { one.done(how(outcome::done)); },
+                   [&](announced_operation& one) { one.done(for_worker(outcome::done)); },
                    [&](claim_operation& one) {
                        one.tried.clear();
                        for (const auto& job : one.answer) {
                            if (committed && job.money) job.money->committed();
                        }
-                       one.done(how(outcome::done), committed ? std::move(one.answer) : std::vector<claimed>());
+                       one.done(for_worker(outcome::done), committed ? std::move(one.answer) : std::vector<claimed>());
                    },
-                   [&](sweep_operation& one) { one.done(how(outcome::done), std::move(one.answer)); },
+                   [&](sweep_operation& one) { one.done(for_worker(outcome::done), std::move(one.answer)); },
                },
                what);
 }

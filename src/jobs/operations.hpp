@@ -77,8 +77,9 @@ struct operation {
     bool is_urgent = true;           // not only to ride along
     bool may_have_happened = false;  // a commit of it was tried, and nobody heard the answer
 
-    // The caller hears the answer, or `unavailable`. Of a submit whose outcome is unknown only `done` is called.
-    void tell(bool committed);
+    // The caller hears the answer (`done`: it was committed), or why there is none: unavailable or refused. Of a submit
+    // whose outcome is unknown only `done` is called.
+    void tell(outcome of_all);
 };
 
 }  // namespace jobs

@@ -19,6 +19,7 @@ using std::chrono::steady_clock;
 
 constexpr std::uint32_t reads_max = 16'384;  // waiting for a connection
 constexpr std::size_t operation_bytes = 256;
+constexpr milliseconds refusals_told_every{1'000};
 
 time_ms system_now() {
     return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -52,6 +53,8 @@ struct store::state {
     bool counting = false;
     steady_clock::time_point holds_checked_at{};
     std::atomic<bool> holds_suspect = false;
+    std::function<void(const std::string&)> on_refusal{};
+    steady_clock::time_point refusal_told_at{};
 
     database::workers readers;
     committer writer;  // last: it ends first, and its callers may still read
@@ -63,11 +66,13 @@ struct store::state {
           readers(for_reads(reads, with)),
           writer(std::move(writes), with, std::move(replica)) {
         writer.hooks.now = now;
+        writer.hooks.refused = [this](const std::string& why) { was_refused(why); };
     }
 
     // Calls `done(outcome, value)` with what `look` finds; an empty optional is not_found.
     template <class Value, class Look>
     void read(std::function<void(outcome, Value)> done, Look look);
+    void was_refused(const std::string& why);
     bool has_room(const std::string& team);
     void answered(const std::string& team, const store::submitted& answer);
     void count_if_due();
@@ -78,18 +83,29 @@ template <class Value, class Look>
 void store::state::read(std::function<void(outcome, Value)> done, Look look) {
     // Shared: `done` is called when the work is refused, too.
     const auto told = std::make_shared<std::function<void(outcome, Value)>>(std::move(done));
-    const bool accepted = readers.submit([told, look = std::move(look)](database::connection& on) {
+    const bool accepted = readers.submit([this, told, look = std::move(look)](database::connection& on) {
         std::optional<Value> found;
         auto how = outcome::not_found;
         try {
             found = look(on);
             if (found) how = outcome::done;
-        } catch (const database::failure&) {
-            how = outcome::unavailable;
+        } catch (const database::failure& problem) {
+            how = problem.kind == database::failure_kind::invalid ? outcome::refused : outcome::unavailable;
+            if (how == outcome::refused) was_refused(problem.what());
         }
         (*told)(how, found ? std::move(*found) : Value());
     });
     if (!accepted) (*told)(outcome::unavailable, Value());
+}
+
+void store::state::was_refused(const std::string& why) {
+    {
+        const std::lock_guard lock(mutex);
+        const auto time = steady_clock::now();
+        if (!on_refusal || time < refusal_told_at + refusals_told_every) return;
+        refusal_told_at = time;
+    }
+    on_refusal(why);
 }
 
 bool store::state::has_room(const std::string& team) {
@@ -173,6 +189,8 @@ void store::hold_claims_on(const governance::budget_registry& budgets) { state_-
 void store::on_database(std::function<void(bool, const std::string&)> listener) {
     state_->writer.hooks.database = std::move(listener);
 }
+
+void store::on_refusal(std::function<void(const std::string&)> listener) { state_->on_refusal = std::move(listener); }
 
 // --- callers ---
 

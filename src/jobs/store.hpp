@@ -30,6 +30,8 @@ enum class outcome : std::uint8_t {
     fenced,       // the attempt is not the job's current one, or the job is not running: stop working on it
     too_many,     // submit: the team has open_per_team_max jobs that are queued or running
     unavailable,  // the database is away, or too much is waiting
+    refused,      // the database will not do it, now or later: a bug of ours, a migration that is missing. Workers hear
+                  // unavailable instead: what they hold is worth another try
 };
 
 // One piece of a job's log: whole events with their `id:` lines, in order. The first one of a job has id 1 and there
@@ -105,6 +107,8 @@ public:
     void hold_claims_on(const governance::budget_registry& budgets);
     // The first failure of a write and the recovery; on a store thread. Before the first call.
     void on_database(std::function<void(bool reachable, const std::string& why)> listener);
+    // Why the database refused something; at most once a second, on a store thread. Before the first call.
+    void on_refusal(std::function<void(const std::string& why)> listener);
 
     // --- callers ---
     struct submitted {

@@ -78,7 +78,7 @@ net::task<std::optional<attempt_end>> answer_in_log(job_in_hand& mine) {
                 [done](jobs::outcome how, std::vector<jobs::store::log_news> logs) { done({how, std::move(logs)}); });
         });
         if (!got) co_return broken({errc::shutting_down}, {});
-        if (got->how == jobs::outcome::unavailable) {
+        if (got->how != jobs::outcome::done) {
             co_return broken({errc::database_unavailable, "The log of an earlier attempt could not be read."}, {});
         }
         if (got->logs.empty() || got->logs.front().pieces.empty()) break;

@@ -48,6 +48,7 @@ fate fate_of_ours(base::errc kind) {
         case client_left:
         case slow_reader:
         case internal:
+        case database_refused:
         case upstream_head_timeout:
         case upstream_first_content_timeout:
         case upstream_idle_timeout:

@@ -71,6 +71,7 @@ TEST_P(jobs_trouble, an_answer_that_is_lost_changes_nothing) {
 
 TEST_P(jobs_trouble, what_the_database_refuses_harms_nobody_else) {
     std::atomic<bool> is_away = true;  // until all of them stand in one queue
+    std::atomic<int> blamed = 0, refused = 0;
     const auto store = open_in_trouble([&](place at, const database::batch* rows) {
         if (at == place::begin && is_away) return trouble::at_begin;
         if (at != place::insert || rows->table() != "claude_proxy.job_requests") return trouble::none;
@@ -79,6 +80,8 @@ TEST_P(jobs_trouble, what_the_database_refuses_harms_nobody_else) {
         }
         return trouble::none;
     });
+    store->itself().on_database([&](bool, const std::string& why) { blamed += why.contains("refused") ? 1 : 0; });
+    store->itself().on_refusal([&](const std::string&) { ++refused; });
     std::vector<std::future<store::submitted>> told;
     std::vector<std::promise<store::submitted>> promises(20);
     for (std::size_t i = 0; i < promises.size(); ++i) {
@@ -89,8 +92,10 @@ TEST_P(jobs_trouble, what_the_database_refuses_harms_nobody_else) {
     }
     is_away = false;
     for (std::size_t i = 0; i < told.size(); ++i) {
-        EXPECT_EQ(told[i].get().how, i == 7 ? outcome::unavailable : outcome::done) << i;
+        EXPECT_EQ(told[i].get().how, i == 7 ? outcome::refused : outcome::done) << i;
     }
+    EXPECT_EQ(refused, 1);
+    EXPECT_EQ(blamed, 0) << "a database that refuses something is not away";
     EXPECT_EQ(number("SELECT COUNT(*) FROM claude_proxy.jobs"), 19);
 }
 

@@ -36,6 +36,8 @@ std::string name_of(jobs::outcome how) {
             return "too_many";
         case jobs::outcome::unavailable:
             return "unavailable";
+        case jobs::outcome::refused:
+            return "refused";
     }
     return "unknown";
 }
