@@ -139,6 +139,10 @@ void worker_parts::add_metrics(telemetry::hub& hub) {
     hub.add_counter("jobs_swept_total", "", number(seen.died), {"what", "dead"});
     hub.add_counter("jobs_swept_total", "", number(seen.expired), {"what", "expired"});
     hub.add_counter("jobs_swept_total", "", number(seen.deleted), {"what", "deleted"});
+    hub.add_counter(
+        "job_holds_repaired_total",
+        "Budgets whose money for queued jobs and batches was wrong, and was put right by a sweep of this replica.",
+        number(seen.holds_repaired));
     if (!pool_) return;
     const auto& counts = pool_->counts();
     hub.add_gauge("jobs_running_here", "Jobs that this process runs.",

@@ -175,9 +175,16 @@ struct announcer::state {
         seen.died += found.dead;
         seen.expired += found.expired;
         seen.deleted += found.deleted;
+        seen.holds_repaired += found.holds_repaired;
         if (found.requeued > 0) {
             log.log(telemetry::level::warn, "leases_lost",
                     {{"jobs", std::to_string(found.requeued)}, {"effect", "they are queued again"}});
+        }
+        if (found.holds_repaired > 0) {
+            log.log(telemetry::level::warn, "job_holds_repaired",
+                    {{"budgets", std::to_string(found.holds_repaired)},
+                     {"what", "what they held for queued jobs and batches was not the sum of those"},
+                     {"effect", "it is now"}});
         }
         // While so many messages wait, whoever has room is woken by them: more would only have to be removed one day.
         const bool is_quiet = seen.queue_waiting < waiting_enough;

@@ -34,7 +34,7 @@ public:
         std::atomic<std::uint64_t> queued{0}, running{0}, dead{0}, waiting_webhooks{0};
         std::atomic<std::int64_t> oldest_queued_at{0};
         std::atomic<std::uint64_t> send_failures{0}, not_kept{0}, requeued{0}, died{0}, expired{0}, deleted{0};
-        std::atomic<std::uint64_t> sweep_failures{0};
+        std::atomic<std::uint64_t> holds_repaired{0}, sweep_failures{0};
     };
 
     announcer(jobs::store& store, queue::port& queue, options chosen, telemetry::hub& log);
