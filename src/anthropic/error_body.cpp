@@ -76,6 +76,8 @@ std::string_view sentence(base::errc kind) {  // no default: a new kind without 
             return "The budget is exhausted.";
         case budget_contended:
             return "The rest of the budget is held by requests under way; try again shortly.";
+        case budget_set_aside:
+            return "The rest of the budget is held for queued jobs and batches.";
         case budget_unavailable:
             return "The budget cannot be read at the moment; try again shortly.";
         case ledger_full:

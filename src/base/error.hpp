@@ -53,6 +53,7 @@ enum class errc : std::uint8_t {
     concurrent_requests,
     budget_exhausted,
     budget_contended,
+    budget_set_aside,
     // Our own limits and state.
     budget_unavailable,
     ledger_full,
@@ -151,6 +152,7 @@ constexpr error_facts facts_of(errc kind) {  // no default: a new kind without a
         case concurrent_requests: return {429, limited, "concurrent_requests", fault::client, true};
         case budget_exhausted: return {429, "billing_error", "budget_exhausted", fault::client, false};
         case budget_contended: return {429, limited, "budget_contended", fault::client, true};
+        case budget_set_aside: return {429, "billing_error", "budget_set_aside", fault::client, false};
         case budget_unavailable: return {529, overloaded, "budget_unavailable", fault::ours, true};
         case ledger_full: return {529, overloaded, "ledger_full", fault::ours, true};
         case directory_stale: return {529, overloaded, "directory_stale", fault::ours, true};

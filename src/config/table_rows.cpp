@@ -232,6 +232,8 @@ constexpr row all_rows[] = {
      "What a replica that died had taken of a budget comes back after so long."},
     {"CLAUDE_PROXY_BUDGET_WAIT", duration{rules<&governance::options::budget_wait>, 0ms, 1h},
      "Near its limit a budget lets requests wait so long for others to settle; then 429."},
+    {"CLAUDE_PROXY_BUDGET_SET_ASIDE_WAIT", duration{rules<&governance::options::budget_set_aside_wait>, 0ms, 1h},
+     "The same for money that queued jobs and batches hold, while none of it comes back."},
     {"CLAUDE_PROXY_BUDGET_WAITERS_MAX", count32{rules<&governance::options::budget_waiters_max>, 1, 10'000'000},
      "Requests that may wait for one budget; more get 429 at once."},
     {"CLAUDE_PROXY_COUNT_TOKENS_PER_MINUTE", count32{routes<&gateway::options::count_tokens_per_minute>, 0, 1'000'000},

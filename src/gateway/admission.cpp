@@ -17,6 +17,7 @@ using base::fail;
 using governance::verdict;
 
 constexpr std::int64_t bytes_per_token_estimate = 4;  // as Anthropic's own gateway counts; corrected by the answer
+constexpr std::chrono::seconds set_aside_look_again{60};
 
 std::string_view whose(const exchange& x, governance::scope where) {
     switch (where) {
@@ -28,6 +29,27 @@ std::string_view whose(const exchange& x, governance::scope where) {
             return x.caller->key_name.empty() ? x.caller->key_id : x.caller->key_name;
     }
     return {};
+}
+
+std::optional<std::chrono::seconds> until_reset(const exchange& x, const governance::budget_account::identity& who) {
+    if (!who.ends) return std::nullopt;
+    return std::chrono::seconds((std::max<std::int64_t>(*who.ends - began_at_ms(x), 0) + 999) / 1000);
+}
+
+std::string dollars_spent(const governance::budget_view& view) {
+    return fmt::format("${} of ${} are spent", base::dollars_text(view.spent), base::dollars_text(view.limit));
+}
+
+// Nobody knows when what is held for jobs and batches comes back; a look now and then costs nothing.
+base::error set_aside_refusal(const exchange& x, const governance::budget_account& account, const std::string& name,
+                              const pricing::bound& bound) {
+    const auto view = account.view();
+    return {
+        errc::budget_set_aside,
+        fmt::format("{} has no room for this request while queued jobs and batches hold ${}: {}, and it may cost up "
+                    "to ${}. What they hold comes back as they end or are cancelled.",
+                    name, base::dollars_text(view.set_aside), dollars_spent(view), base::dollars_text(bound.cost)),
+        std::min(set_aside_look_again, until_reset(x, account.who()).value_or(set_aside_look_again))};
 }
 
 // Says what would help: who is out of money, how much is missing, what makes this request dear, when there is more.
@@ -46,14 +68,16 @@ base::error refusal_of(const exchange& x, const governance::budget_account& acco
                 name + " cannot be read: the database is away and the lease on the budget is used up.",
                 std::chrono::seconds(5)};
     }
+    if (why == verdict::set_aside || (why == verdict::waiting && view.is_set_aside(bound.cost))) {
+        return set_aside_refusal(x, account, name, bound);
+    }
     if (why == verdict::waiting) {
         return {errc::budget_contended,
                 name + " is held by requests under way that did not settle within CLAUDE_PROXY_BUDGET_WAIT.",
                 std::chrono::seconds(1)};
     }
-    std::string text =
-        fmt::format("{} does not cover this request: ${} of ${} are spent, and it may cost up to ${}", name,
-                    base::dollars_text(view.spent), base::dollars_text(view.limit), base::dollars_text(bound.cost));
+    std::string text = fmt::format("{} does not cover this request: {}, and it may cost up to ${}", name,
+                                   dollars_spent(view), base::dollars_text(bound.cost));
     if (bound.by_context_window) {
         text += fmt::format(
             " (its size is not known from its bytes, so the model's context window of {} tokens is assumed)",
@@ -62,12 +86,8 @@ base::error refusal_of(const exchange& x, const governance::budget_account& acco
         text += fmt::format(" ({} input and {} output tokens at most; a lower max_tokens lowers it)",
                             bound.input_tokens, bound.output_tokens);
     }
-    std::chrono::seconds wait{0};
-    if (who.ends) {
-        text += fmt::format("; it resets at {}", base::time_text(*who.ends));
-        wait = std::chrono::seconds((std::max<std::int64_t>(*who.ends - began_at_ms(x), 0) + 999) / 1000);
-    }
-    return {errc::budget_exhausted, text + ".", wait};
+    if (who.ends) text += fmt::format("; it resets at {}", base::time_text(*who.ends));
+    return {errc::budget_exhausted, text + ".", until_reset(x, who).value_or(std::chrono::seconds(0))};
 }
 
 base::error limit_refusal_of(exchange& x, const governance::refused_begin& refused, std::string_view model) {

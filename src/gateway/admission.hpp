@@ -39,7 +39,7 @@ private:
 std::optional<base::error> unaccounted_refusal(const exchange& x);
 
 // Holds what the claim asks for, and waits where a budget is contended. Errors: budget_exhausted, budget_contended,
-// budget_unavailable, client_left, shutting_down; then nothing is held.
+// budget_set_aside, budget_unavailable, client_left, shutting_down; then nothing is held.
 net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
                                            governance::budget_claim& claim);
 
@@ -51,7 +51,8 @@ pricing::request_facts facts_of(const anthropic::request_view& view, const anthr
 base::error model_refusal(std::string_view model);
 
 // Errors: model_not_allowed, requests_per_minute and its like, concurrent_requests, budget_exhausted, budget_contended,
-// budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be asked.
+// budget_set_aside, budget_unavailable, client_left, shutting_down. Waits where a budget or a shared limit has to be
+// asked.
 net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
                                     const anthropic::content_features& found, std::size_t body_bytes, admission& into);
 

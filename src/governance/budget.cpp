@@ -26,6 +26,13 @@ bool budget_account::impossible(pico_dollars amount) const {
     return known_ && base::add_saturated(base::add_saturated(spent_, unreported_.load()), amount) > limit_;
 }
 
+// What is set aside may come back at any moment, and may stay for hours: nobody waits long for it while none of it
+// does.
+bool budget_account::hopeless(const budget_waiter& waiter) const {
+    const pico_dollars gone = base::add_saturated(base::add_saturated(spent_, unreported_.load()), set_aside_);
+    return waiter.since <= hopeless_since_ && known_ && base::add_saturated(gone, waiter.amount) > limit_;
+}
+
 void budget_account::wish() {
     if (!wish_.load(std::memory_order_relaxed) && !wish_.exchange(true) && on_wish) on_wish();
 }
@@ -44,6 +51,7 @@ verdict budget_account::hold_later(pico_dollars amount, time_ms now, const std::
     later->amount = amount;
     later->outcome = verdict::waiting;
     later->queued = true;
+    later->since = now;
     queue_.push_back(later);
     later->place = std::prev(queue_.end());
     wanted_ = base::add_saturated(wanted_, amount);
@@ -69,6 +77,8 @@ void budget_account::serve_queue(time_ms now) {
             first->outcome = verdict::held;
         } else if (try_take(first->amount, now)) {
             first->outcome = verdict::held;
+        } else if (hopeless(*first)) {
+            first->outcome = verdict::set_aside;
         } else {
             return;
         }
@@ -146,6 +156,10 @@ void budget_account::renew(const lease_news& news, time_ms now) {
     lease_ = news.granted - acknowledged;
     low_ = news.low;
     valid_until_ = news.valid_until;
+    if (news.set_aside < set_aside_) set_aside_fell_at_ = news.asked_at;
+    set_aside_ = news.set_aside;
+    const time_ms waited_enough = news.asked_at - news.set_aside_wait;
+    hopeless_since_ = set_aside_fell_at_ <= waited_enough ? waited_enough : 0;
     serve_queue(now);
     if (!queue_.empty()) wish();
 }
@@ -172,6 +186,7 @@ budget_view budget_account::view() const {
     made.spent = base::add_saturated(spent_, made.unreported);
     made.held = used_.load() - made.unreported;
     made.lease = lease_.load();
+    made.set_aside = set_aside_;
     made.wanted = wanted_;
     made.wanted_first = queue_.empty() ? 0 : queue_.front()->amount;
     made.waiting = waiting_.load();

@@ -5,6 +5,7 @@
 // spent + all leases <= limit, so that N replicas together never overshoot. Far from the limit a hold is one atomic
 // addition. Where the lease does not cover it, the request waits in the order of arrival, for others to settle or for
 // more lease, and is refused only when the truth would overshoot: spent and settled money alone leave no room for it.
+// What is held for queued jobs and batches (job_holds.hpp) comes back late: who needs that waits a shorter time for it.
 //
 // Thread rule: any thread. Decisions only: no I/O, the time is an argument.
 #pragma once
@@ -32,8 +33,9 @@ using base::pico_dollars;
 enum class verdict : std::uint8_t {
     held,
     waiting,
-    never,    // it does not fit any more
-    crowded,  // too many wait already
+    never,      // it does not fit any more
+    crowded,    // too many wait already
+    set_aside,  // queued jobs and batches hold what it needs, and nothing of that came back for a time
 };
 
 // A request in the queue of an account. `decided` is called once, on the thread that decides, when `outcome` is final;
@@ -46,6 +48,7 @@ struct budget_waiter {
 private:
     friend class budget_account;
     bool queued = false;
+    time_ms since = 0;
     std::list<std::shared_ptr<budget_waiter>>::iterator place;
 };
 
@@ -56,12 +59,18 @@ struct budget_view {
     pico_dollars held = 0;        // of this replica
     pico_dollars unreported = 0;  // settled here, not in the database yet
     pico_dollars lease = 0;       // room for held + unreported
+    pico_dollars set_aside = 0;   // held for queued jobs and batches, which belong to no replica
     pico_dollars wanted = 0;      // sum of what waits
     pico_dollars wanted_first = 0;
     std::uint32_t waiting = 0;
     std::int64_t holds = 0;  // requests that hold
     bool hard = true;
     bool known = false;  // the database was asked at least once
+
+    // Whether that much would not fit even if every request under way cost nothing.
+    bool is_set_aside(pico_dollars amount) const {
+        return known && base::add_saturated(base::add_saturated(spent, set_aside), amount) > limit;
+    }
 };
 
 class budget_account {
@@ -112,6 +121,9 @@ public:
         pico_dollars consumed = 0;
         pico_dollars low = 0;  // room below which the keeper wants to be woken
         time_ms valid_until = 0;
+        pico_dollars set_aside = 0;
+        time_ms set_aside_wait = 0;  // options::budget_set_aside_wait
+        time_ms asked_at = 0;        // when the database was about to be asked for all of this
     };
     void renew(const lease_news& news, time_ms now);
     // Before the keeper gives lease back: takes away up to `amount` of the unused part; how much it was.
@@ -131,6 +143,7 @@ private:
     void take(pico_dollars amount);
     bool try_take(pico_dollars amount, time_ms now);
     bool impossible(pico_dollars amount) const;
+    bool hopeless(const budget_waiter& waiter) const;
     void serve_queue(time_ms now);
     void wish();
 
@@ -153,6 +166,9 @@ private:
     pico_dollars limit_ = 0;
     pico_dollars spent_ = 0;  // in the database, without what we settled and do not know to be there
     bool known_ = false;
+    pico_dollars set_aside_ = 0;
+    time_ms set_aside_fell_at_ = 0;
+    time_ms hopeless_since_ = 0;  // who has waited since then or longer, for what is set aside, has waited enough
 };
 
 // The live side of one budget: finds the account of the period that a moment lies in.

@@ -89,6 +89,9 @@ void budget_keeper::state::look_at(budget_account& account, memory& of) {
     news.limit = state.limit;
     news.hard = state.hard && state.exists;
     news.spent = state.spent;
+    news.set_aside = state.set_aside;
+    news.set_aside_wait = settings.budget_set_aside_wait.count();
+    news.asked_at = now;
     // A row that is new to the database: what was acknowledged before it is in `spent`, and consumed of nothing.
     const bool is_new = state.granted == 0 && state.consumed == 0;
     news.consumed = is_new ? acknowledged : state.consumed;

@@ -79,7 +79,9 @@ lease_state read_lease(database::connection& on, const budget_account::identity&
         " COALESCE(MAX(CASE WHEN replica < $5 AND wanted_until > $6 THEN 1 ELSE 0 END), 0),"
         " COALESCE(SUM(CASE WHEN replica = $5 THEN granted_pico ELSE 0 END), 0),"
         " COALESCE(SUM(CASE WHEN replica = $5 THEN consumed_pico ELSE 0 END), 0),"
-        " COALESCE(MAX(CASE WHEN replica = $5 THEN expires_at ELSE 0 END), 0)"
+        " COALESCE(MAX(CASE WHEN replica = $5 THEN expires_at ELSE 0 END), 0),"
+        " COALESCE(SUM(CASE WHEN replica = $9 AND expires_at > $6 AND granted_pico > consumed_pico"
+        "               THEN granted_pico - consumed_pico ELSE 0 END), 0)"
         " FROM claude_proxy.budget_leases WHERE budget_id = $7 AND period_start = $8",
         {std::string(name_of(who.where)), who.scope_id, who.begins, who.ends.value_or(INT64_MAX), std::string(replica),
          now, who.budget_id, who.begins, std::string(jobs_replica)});
@@ -92,6 +94,7 @@ lease_state read_lease(database::connection& on, const budget_account::identity&
     state.granted = database::integer_of(found[5]);
     state.consumed = database::integer_of(found[6]);
     state.expired = database::integer_of(found[7]) <= now;
+    state.set_aside = database::integer_of(found[8]);
     return state;
 }
 

@@ -21,7 +21,8 @@ struct lease_state {
     bool hard = true;
     std::vector<int> alerts;
     pico_dollars spent = 0;      // in the period, by everybody
-    pico_dollars others = 0;     // leases of other replicas
+    pico_dollars others = 0;     // leases of other replicas, and what is set aside
+    pico_dollars set_aside = 0;  // the lease of the jobs (job_holds.hpp)
     std::uint32_t replicas = 1;  // that have one, ours included
     bool others_want = false;    // another replica has waiting requests and got less than it wanted
     bool want_before = false;    // one of them comes before us: it takes what there is, and we give back

@@ -98,6 +98,58 @@ TEST(budget, an_expired_lease_admits_nobody) {
     EXPECT_TRUE(all.account.hold_now(1, valid - 1));
 }
 
+// What a look of the keeper brings when so much is held for queued jobs and batches.
+budget_account::lease_news look_with(pico_dollars set_aside, time_ms at) {
+    return {.limit = 100,
+            .hard = true,
+            .granted = 100 - set_aside,
+            .valid_until = valid,
+            .set_aside = set_aside,
+            .set_aside_wait = 2'000,
+            .asked_at = at};
+}
+
+TEST(budget, nobody_waits_long_for_what_jobs_and_batches_hold) {
+    alone all(100);
+    all.account.renew(look_with(70, now), now);
+    const auto waits = std::make_shared<budget_waiter>();
+    ASSERT_EQ(all.account.hold_later(31, now, waits), verdict::waiting);
+    const auto small = std::make_shared<budget_waiter>();
+    ASSERT_EQ(all.account.hold_later(30, now, small), verdict::waiting) << "it stands in line";
+    all.account.renew(look_with(70, now + 1'999), now + 1'999);
+    EXPECT_EQ(all.account.outcome_of(*waits), verdict::waiting);
+    all.account.renew(look_with(70, now + 2'000), now + 2'000);
+    EXPECT_EQ(all.account.outcome_of(*waits), verdict::set_aside);
+    EXPECT_EQ(all.account.outcome_of(*small), verdict::held) << "who fits gets in behind it";
+    EXPECT_TRUE(all.account.view().is_set_aside(31));
+    EXPECT_FALSE(all.account.view().is_set_aside(30));
+}
+
+TEST(budget, who_waits_for_what_jobs_hold_goes_on_while_it_comes_back) {
+    alone all(100);
+    all.account.renew(look_with(90, now), now);
+    const auto waits = std::make_shared<budget_waiter>();
+    ASSERT_EQ(all.account.hold_later(50, now, waits), verdict::waiting);
+    for (int i = 1; i <= 4; ++i) {
+        all.account.renew(look_with(90 - 9 * i, now + 1'500 * i), now + 1'500 * i);
+        EXPECT_EQ(all.account.outcome_of(*waits), verdict::waiting) << i;
+    }
+    all.account.renew(look_with(50, now + 7'500), now + 7'500);
+    EXPECT_EQ(all.account.outcome_of(*waits), verdict::held);
+}
+
+TEST(budget, who_waits_for_requests_under_way_is_not_sent_away_for_jobs) {
+    alone all(100);
+    all.account.renew(look_with(40, now), now);
+    ASSERT_TRUE(all.account.hold_now(50, now));
+    const auto waits = std::make_shared<budget_waiter>();
+    ASSERT_EQ(all.account.hold_later(60, now, waits), verdict::waiting) << "the request may turn out to be free";
+    all.account.renew(look_with(40, now + 10'000), now + 10'000);
+    EXPECT_EQ(all.account.outcome_of(*waits), verdict::waiting);
+    all.account.settle(50, 1, now + 10'000);
+    EXPECT_EQ(all.account.outcome_of(*waits), verdict::set_aside) << "it was not";
+}
+
 TEST(budget, before_the_database_was_asked_nobody_is_refused) {
     budget_registry registry(10, [] {});
     budget_account& fresh = registry.book_for(month_of(10))->account_at(now);

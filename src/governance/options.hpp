@@ -22,6 +22,9 @@ struct options {
 
     // How long a request near the end of its budget waits for others to settle before it is refused.
     milliseconds budget_wait{60'000};
+    // How long it waits when queued jobs and batches hold what it needs, while nothing of that comes back: they may
+    // last for hours.
+    milliseconds budget_set_aside_wait{2'000};
     // How long a replica's slice of a budget is its own without being renewed: what a killed replica held comes back
     // after it.
     milliseconds budget_lease{60'000};

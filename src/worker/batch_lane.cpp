@@ -191,6 +191,9 @@ net::task<base::result<void>> batch_lane::hold(net::timer& clock, governance::bu
     if (outcome == verdict::never) {
         co_return fail(errc::budget_exhausted, "A budget of the job's owner does not cover it.");
     }
+    if (outcome == verdict::set_aside) {
+        co_return fail(errc::budget_set_aside, "A budget of the job's owner is held for queued jobs and batches.");
+    }
     co_return fail(errc::budget_contended, "A budget of the job's owner is held by requests under way.");
 }
 

@@ -29,6 +29,7 @@ fate fate_of_ours(base::errc kind) {
         case concurrent_requests:
         case budget_exhausted:
         case budget_contended:
+        case budget_set_aside:
         case budget_unavailable:
         case ledger_full:
         case directory_stale:

@@ -40,8 +40,8 @@ TEST(verdict, not_now_is_no_failure) {
     EXPECT_EQ(fate_of(in_stream("rate_limit_error", false)), fate::waiting);
     for (const auto* const reason :
          {"requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "concurrent_requests",
-          "budget_exhausted", "budget_contended", "budget_unavailable", "ledger_full", "directory_stale",
-          "in_flight_bytes_exhausted", "upstream_connect_failed", "upstream_unresolved"}) {
+          "budget_exhausted", "budget_contended", "budget_set_aside", "budget_unavailable", "ledger_full",
+          "directory_stale", "in_flight_bytes_exhausted", "upstream_connect_failed", "upstream_unresolved"}) {
         EXPECT_EQ(fate_of(status_of(502, "api_error", reason)), fate::waiting) << reason;
     }
 }

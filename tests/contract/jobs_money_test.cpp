@@ -34,8 +34,9 @@ class replica {
 public:
     replica(std::unique_ptr<database::connection> keeper_on, std::unique_ptr<database::connection> report_on,
             std::unique_ptr<database::connection> writes, const database::options& reads, const options& rules,
-            const std::string& name, const governance::budget& what)
+            const std::string& name, const governance::budget& what, milliseconds set_aside_wait)
         : name_(name),
+          settings_{.budget_set_aside_wait = set_aside_wait},
           budgets_(10'000, [this] { keeper_->wake(); }),
           on_(std::move(report_on)),
           store(std::move(writes), reads, rules, name, real_now) {
@@ -49,6 +50,7 @@ public:
     ~replica() { keeper_->stop(); }
 
     budget_account& account() { return book_->account_at(real_now()); }
+    const std::shared_ptr<governance::budget_book>& book() const { return book_; }
 
     // Waits as a request would; empty: refused, or not within a time in which it could have been decided.
     std::optional<governance::budget_claim> hold(pico_dollars amount, const claimed* job = nullptr) {
@@ -105,7 +107,7 @@ public:
 
 private:
     const std::string name_;
-    const governance::options settings_{};
+    const governance::options settings_;
     governance::budget_registry budgets_;
     std::unique_ptr<database::connection> on_;
     std::mutex reporting_;
@@ -118,8 +120,9 @@ public:
 
 class jobs_money : public jobs_suite {
 protected:
-    std::unique_ptr<replica> join(const std::string& name) {
-        return std::make_unique<replica>(connect(), connect(), connect(), where(), rules, name, total_of(limit));
+    std::unique_ptr<replica> join(const std::string& name, milliseconds set_aside_wait = seconds(300)) {
+        return std::make_unique<replica>(connect(), connect(), connect(), where(), rules, name, total_of(limit),
+                                         set_aside_wait);
     }
     void set_up_budget(pico_dollars of) {
         limit = of;
@@ -170,6 +173,25 @@ TEST_P(jobs_money, a_queued_job_holds_and_a_cancelled_one_does_not) {
     waits.join();
     EXPECT_TRUE(was_held);
     EXPECT_FALSE(here->hold(101)) << "that never fits";
+    EXPECT_LE(promised(), limit);
+}
+
+TEST_P(jobs_money, who_needs_what_queued_jobs_hold_is_told_soon_and_gets_it_when_it_is_back) {
+    set_up_budget(100);
+    const auto here = join("replica_1"), there = join("replica_2", milliseconds(300));
+    auto what = job();
+    ASSERT_TRUE(here->submit(what, 80));
+    const std::vector books{there->book()};
+    governance::budget_claim claim(books, 30, real_now());
+    std::promise<void> decided;
+    ASSERT_EQ(claim.advance(real_now(), [&] { decided.set_value(); }), verdict::waiting);
+    ASSERT_EQ(decided.get_future().wait_for(seconds(20) * contract::time_scale()), std::future_status::ready);
+    EXPECT_EQ(claim.advance(real_now(), [] {}), verdict::set_aside);
+    EXPECT_EQ(there->account().view().set_aside, 80);
+    claim.give_up(real_now());
+    EXPECT_TRUE(there->hold(20)) << "what is free is not waited for";
+    EXPECT_EQ(here->store.cancel(what.id), outcome::done);
+    EXPECT_TRUE(there->hold(30));
     EXPECT_LE(promised(), limit);
 }
 

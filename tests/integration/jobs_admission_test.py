@@ -1,6 +1,7 @@
 """What a submit of a job counts for: limits, budgets, and the limits of the gateway itself."""
 
 import json
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ from support.admin import Admin
 from support.client import request
 from support.gateway import Gateway
 from support.jobs import BODY, Jobs, check_refused, metric, stored
-from support.timing import wait_until
+from support.timing import seconds, wait_until
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def test_a_submit_counts_as_one_request_and_as_no_tokens(gateway, jobs):
 
 
 def test_a_hard_budget_holds_the_bound_of_queued_jobs_and_gets_it_back(shared_upstream):
-    """Three fit and a fourth does not, whether it waits or not; a cancelled one makes room again, many times over."""
-    with Gateway(shared_upstream.url, BUDGET_WAIT="300ms") as gateway:
+    """Three fit and a fourth does not; a cancelled one makes room again, many times over."""
+    with Gateway(shared_upstream.url, BUDGET_SET_ASIDE_WAIT="300ms") as gateway:
         probe = budgeted(gateway, 1000, "probe")
         bound = held_for(gateway, probe.new())
         assert bound > 0
@@ -59,7 +60,11 @@ def test_a_hard_budget_holds_the_bound_of_queued_jobs_and_gets_it_back(shared_up
         team = budgeted(gateway, dollars(bound * 3), "tight")
         queued = [team.new() for _ in range(3)]
         for _ in range(5):
-            assert "held by requests under way" in check_refused(team.submit(), 429, "budget_contended")
+            began = time.monotonic()
+            refused = team.submit()
+            assert time.monotonic() - began < seconds(5), "it does not wait for CLAUDE_PROXY_BUDGET_WAIT, a minute"
+            assert "queued jobs and batches hold" in check_refused(refused, 429, "budget_set_aside", "billing_error")
+            assert (refused.header("x-should-retry"), refused.header("retry-after")) == ("false", "60")
             assert team.cancel(queued.pop()).status == 200
             wait_until(lambda: team_has_room(team, queued), 10, "room for one more")
         assert sum(held_for(gateway, job) for job in queued) == bound * 3
@@ -68,7 +73,7 @@ def test_a_hard_budget_holds_the_bound_of_queued_jobs_and_gets_it_back(shared_up
 
 
 def test_who_waits_for_a_budget_gets_in_when_a_job_is_cancelled(shared_upstream):
-    with Gateway(shared_upstream.url) as gateway:
+    with Gateway(shared_upstream.url, BUDGET_SET_ASIDE_WAIT="1m") as gateway:
         bound = held_for(gateway, budgeted(gateway, 1000, "probe").new())
         team = budgeted(gateway, dollars(bound), "waits")
         first = team.new()
