@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "anthropic/json_text.hpp"
+#include "anthropic/raw_json.hpp"
 
 namespace anthropic {
 namespace {
@@ -158,6 +159,8 @@ std::string error_body(const base::error& error, std::string_view request_id) {
 std::string error_event(const base::error& error, std::string_view request_id) {
     return fmt::format("event: error\ndata: {}\n\n", error_body(error, request_id));
 }
+
+std::string_view error_in(std::string_view envelope) { return find_member(envelope, "error").value_or(envelope); }
 
 int status_of_type(std::string_view error_type) {
     static constexpr std::pair<std::string_view, int> statuses[] = {

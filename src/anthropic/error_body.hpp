@@ -14,6 +14,9 @@ std::string error_body(const base::error& error, std::string_view request_id);
 // The same as a server-sent event: "event: error\ndata: {...}\n\n".
 std::string error_event(const base::error& error, std::string_view request_id);
 
+// The error inside of an envelope, as it stands there; what is no envelope is given back.
+std::string_view error_in(std::string_view envelope);
+
 // HTTP status for an `error.type` seen inside a stream before any content (docs/protocol.md); 500 for unknown types.
 int status_of_type(std::string_view error_type);
 

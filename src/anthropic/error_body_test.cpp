@@ -92,6 +92,13 @@ TEST(error_body, statuses_follow_the_table_and_unknown_types_are_500) {
     EXPECT_EQ(status_of_type(""), 500);
 }
 
+TEST(error_body, the_error_of_an_envelope_is_taken_out_as_it_stands) {
+    EXPECT_EQ(error_in(R"({"type":"error","error":{"type":"api_error", "message":"m"},"request_id":"r"})"),
+              R"({"type":"api_error", "message":"m"})");
+    EXPECT_EQ(error_in(R"({"type":"api_error"})"), R"({"type":"api_error"})");
+    EXPECT_EQ(error_in(""), "");
+}
+
 TEST(error_body, the_ping_is_what_the_upstream_would_send) {
     EXPECT_EQ(ping_event(), "event: ping\ndata: {\"type\": \"ping\"}\n\n");
 }

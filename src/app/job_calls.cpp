@@ -81,6 +81,15 @@ std::optional<std::string> read_all(const std::string& file) {
     return std::string(std::istreambuf_iterator<char>(from), std::istreambuf_iterator<char>());
 }
 
+// What the last event says of an error: its sentence and its type, or what there is.
+std::string sentence_of(const boost::json::value& error) {
+    const auto* const members = error.if_object();
+    const auto* const message = members ? members->if_contains("message") : nullptr;
+    const auto* const type = members ? members->if_contains("type") : nullptr;
+    if (!message || !message->is_string() || !type || !type->is_string()) return boost::json::serialize(error);
+    return fmt::format("{} ({})", std::string_view(message->get_string()), std::string_view(type->get_string()));
+}
+
 // What `watch` shows of one event's data.
 class view {
 public:
@@ -113,7 +122,7 @@ public:
                             cell_text(data.at("reason"))));
         } else if (type->as_string() == "job") {
             status_ = std::string(data.at("status").as_string());
-            if (const auto* const error = data.if_contains("error")) error_ = boost::json::serialize(*error);
+            if (const auto* const error = data.if_contains("error")) error_ = sentence_of(*error);
         }
         progress();
     }

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "anthropic/error_body.hpp"
 #include "base/time_text.hpp"
 
 namespace jobs {
@@ -24,7 +25,7 @@ std::string webhook_body(const job_row& row, time_ms now) {
     const auto state = name_of(row.moving.state);
     auto made = fmt::format(R"({{"type":"job.{}","timestamp":"{}","data":{{"id":"{}","status":"{}","metadata":{})",
                             state, base::time_text(now), row.id, state, row.metadata.empty() ? "{}" : row.metadata);
-    if (!row.error.empty()) made += ",\"error\":" + row.error;
+    if (!row.error.empty()) made.append(",\"error\":").append(anthropic::error_in(row.error));
     return made + "}}";
 }
 

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "anthropic/error_body.hpp"
 #include "anthropic/json_text.hpp"
-#include "anthropic/raw_json.hpp"
 #include "base/time_text.hpp"
 
 namespace jobs {
@@ -24,11 +24,6 @@ std::string time_or_null(std::optional<time_ms> at) {
 
 std::string_view stored_or_null(std::string_view json) { return json.empty() ? "null" : json; }
 
-std::string_view error_of(std::string_view envelope) {
-    if (envelope.empty()) return "null";
-    return anthropic::find_member(envelope, "error").value_or(envelope);
-}
-
 }  // namespace
 
 std::string json_of(const summary& about) {
@@ -45,7 +40,7 @@ std::string json_of(const summary& about) {
                    time_or_null(about.finished_at), base::time_text(about.expires_at));
     fmt::format_to(std::back_inserter(made), R"(,"webhook":{},"error":{},"usage":{})",
                    about.webhook_url.empty() ? "null" : fmt::format(R"({{"url":{}}})", quoted(about.webhook_url)),
-                   error_of(about.error), stored_or_null(about.usage));
+                   stored_or_null(anthropic::error_in(about.error)), stored_or_null(about.usage));
     fmt::format_to(std::back_inserter(made),
                    R"(,"links":{{"events":"/v1/jobs/{0}/events","result":"/v1/jobs/{0}/result"}}}})", about.id);
     return made;

@@ -6,6 +6,9 @@
 #include <queue>
 #include <utility>
 
+#include "anthropic/error_body.hpp"
+#include "anthropic/event_log.hpp"
+
 namespace jobs::rules {
 namespace {
 
@@ -212,18 +215,8 @@ std::vector<std::string> choose(std::span<const contender> teams, std::size_t co
     return chosen;
 }
 
-std::string terminal_event(status state, std::string_view error, std::uint64_t id) {
-    auto made = fmt::format("id: {}\nevent: job\ndata: {{\"type\":\"job\",\"status\":\"{}\"", id, name_of(state));
-    if (!error.empty()) {
-        made += ",\"error\":";
-        const auto begins = made.size();
-        made += error;
-        // Between the tokens of JSON a line may end; in an event it must not.
-        std::replace_if(
-            made.begin() + static_cast<std::ptrdiff_t>(begins), made.end(),
-            [](char c) { return c == '\n' || c == '\r'; }, ' ');
-    }
-    return made + "}\n\n";
+std::string terminal_event(status state, std::string_view envelope, std::uint64_t id) {
+    return fmt::format("id: {}\n{}", id, anthropic::job_event(name_of(state), anthropic::error_in(envelope)));
 }
 
 std::chrono::milliseconds backoff(const options& of, std::uint32_t attempts_used, double random) {

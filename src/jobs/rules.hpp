@@ -83,8 +83,9 @@ struct contender {
 // equals to the one whose first job comes first.
 std::vector<std::string> choose(std::span<const contender> teams, std::size_t count);
 
-// The last event of the log of a job that has ended, with its id. `error`: JSON or empty.
-std::string terminal_event(status state, std::string_view error, std::uint64_t id);
+// The last event of the log of a job that has ended, with its id; in it the error that the job shows, out of the
+// envelope that is stored (may be empty).
+std::string terminal_event(status state, std::string_view envelope, std::uint64_t id);
 
 // How long a retry waits when nobody said otherwise: doubled at each attempt that counted, up to the limit, and
 // between half and the whole of that. `random`: 0 to 1.

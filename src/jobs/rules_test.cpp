@@ -192,8 +192,9 @@ TEST(job_rules, the_last_event_is_one_line_of_data) {
     EXPECT_EQ(terminal_event(status::cancelled, "", 7),
               "id: 7\nevent: job\ndata: {\"type\":\"job\",\"status\":\"cancelled\"}\n\n");
     EXPECT_EQ(
-        terminal_event(status::dead, "{\n \"type\": \"error\"\r\n}", 1),
-        "id: 1\nevent: job\ndata: {\"type\":\"job\",\"status\":\"dead\",\"error\":{  \"type\": \"error\"  }}\n\n");
+        terminal_event(status::dead, "{\"type\":\"error\",\"error\":{\n \"type\": \"api_error\"\r\n}}", 1),
+        "id: 1\nevent: job\ndata: {\"type\":\"job\",\"status\":\"dead\",\"error\":{  \"type\": \"api_error\"  }}\n\n")
+        << "the error inside of the envelope, as GET /v1/jobs/ID has it";
 }
 
 TEST(job_rules, retries_back_off_with_jitter) {

@@ -71,7 +71,8 @@ def test_submit_watches_to_the_end_and_its_exit_code_tells(run, request_file):
     done = run("submit", request_file(), "--watch")
     assert done.code == 0 and done.out.strip()
     failed = run("submit", request_file(fault="status=400"), "--watch")
-    assert failed.code == 1 and "failed" in failed.err
+    assert failed.code == 1 and failed.err.endswith("(invalid_request_error)\n"), failed.err
+    assert failed.err.startswith("failed: "), failed.err
 
 
 def test_wrong_words_are_told_with_their_cure(run, stack, front, request_file, tmp_path):

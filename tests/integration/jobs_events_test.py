@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from support import sse
+from support import job_log, sse
 from support.client import request
 from support.gateway import Gateway
 from support.player import Player
@@ -200,6 +200,8 @@ def test_the_result_of_a_failed_job_is_its_error(replicas, envelope, status):
     assert (answer.status, answer.body, answer.header("x-should-retry")) == (status, text, "false")
     told = gateways[0].ask(request("GET", f"/v1/jobs/{job}?wait=5")).json()
     assert told["status"] == "failed" and told["error"] == envelope["error"]
+    (_, _, last) = job_log.check(whole(gateways[1], job), "failed")[-1]
+    assert last == {"type": "job", "status": "failed", "error": told["error"]}, "what the job shows, its events tell"
 
 
 @pytest.mark.parametrize("path", ["?wait=30", "/result?wait=30"])
