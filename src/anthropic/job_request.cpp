@@ -148,6 +148,7 @@ base::result<job_request> read_job_request(std::string_view body, job_request_ru
 
     job_request job;
     std::vector<std::string> seen;
+    bool has_expiry = false;
     for (raw_cursor member(body); member.next();) {
         const auto name = unescape(member.key()).value_or(std::string());
         const auto* const plain = std::ranges::find(readers, name, &std::pair<std::string_view, reader>::first);
@@ -173,7 +174,9 @@ base::result<job_request> read_job_request(std::string_view body, job_request_ru
         const auto good =
             name == "webhook" ? read_webhook(job, member.value(), rules) : plain->second(job, member.value());
         if (!good) return std::unexpected(good.error());
+        has_expiry = has_expiry || name == "expires_in";
     }
+    if (!has_expiry && job.lane == job_lane::batch) job.expires_in = job_request::expires_in_usual_batch;
     if (job.request.empty()) {
         return fail(errc::missing_field, "`request` is missing; put the body of the Messages request into it.");
     }

@@ -22,6 +22,9 @@ struct job_request {
     static constexpr int priority_min = -100, priority_max = 100;
     static constexpr std::chrono::seconds expires_in_min = std::chrono::minutes(1),
                                           expires_in_max = std::chrono::days(30);
+    // A batch may take a day before it gives its requests back undone: then they need the day of any other job.
+    static constexpr std::chrono::seconds expires_in_usual = std::chrono::days(1),
+                                          expires_in_usual_batch = std::chrono::days(2);
     static constexpr std::size_t metadata_bytes_max = 4096;
     static constexpr std::size_t webhook_url_bytes_max = 2048;
 
@@ -29,7 +32,7 @@ struct job_request {
     std::string_view metadata;  // the bytes of a JSON object; empty when absent
     int priority = 0;
     job_lane lane = job_lane::realtime;
-    std::chrono::seconds expires_in = std::chrono::days(1);
+    std::chrono::seconds expires_in = expires_in_usual;
     std::string webhook_url;  // decoded; empty when absent
 };
 

@@ -57,6 +57,13 @@ TEST(job_request, all_but_the_request_has_a_default_and_null_means_it) {
     }
 }
 
+TEST(job_request, a_job_of_the_batch_lane_outlives_the_batch_that_gives_it_back) {
+    EXPECT_EQ(read_job_request(with(R"("lane":"batch")"))->expires_in, 48h);
+    EXPECT_EQ(read_job_request(with(R"("lane":"batch","expires_in":null)"))->expires_in, 48h);
+    EXPECT_EQ(read_job_request(with(R"("expires_in":86400,"lane":"batch")"))->expires_in, 24h);
+    EXPECT_EQ(read_job_request(with(R"("lane":"realtime")"))->expires_in, 24h);
+}
+
 TEST(job_request, what_is_no_json_object_is_refused_with_the_place) {
     expect_refused("", "after 0 bytes", errc::invalid_json);
     expect_refused("[]", "not a JSON object", errc::invalid_json);

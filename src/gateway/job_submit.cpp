@@ -224,7 +224,7 @@ net::task<base::result<void>> run(exchange& x, service& s, const http::request_h
         if (!anthropic::is_json(*body) || !anthropic::is_object(*body))
             co_return fail(errc::invalid_json, "The body must be a JSON object in UTF-8.");
         job.request = std::move(*body);
-        const asked_around asked{anthropic::job_request{}.expires_in, std::move(from_head->meaning),
+        const asked_around asked{anthropic::job_request::expires_in_usual, std::move(from_head->meaning),
                                  "preference-applied: respond-async\r\n"};
         co_return co_await submit(x, s, std::move(job), asked);
     }

@@ -29,10 +29,9 @@ struct options {
     std::uint64_t log_bytes_max = 64ull << 20;  // of one job's events; more: the attempt fails
     std::uint32_t concurrency = 64;             // jobs that one worker process runs at once
     seconds retention{7 * 86'400};              // final jobs are kept so long
-    seconds expires_in_default{86'400};
-    std::uint32_t threads = 2;               // connections for reads
-    milliseconds count_every{5'000};         // how old the count behind open_per_team_max may be
-    milliseconds holds_check_every{60'000};  // how often the money of queued jobs is added up and compared
+    std::uint32_t threads = 2;                  // connections for reads
+    milliseconds count_every{5'000};            // how old the count behind open_per_team_max may be
+    milliseconds holds_check_every{60'000};     // how often the money of queued jobs is added up and compared
 
     // The batch lane: jobs that may wait for half the price go upstream together (worker/batch_lane.hpp).
     std::uint32_t batch_count_min = 100;          // as soon as so many wait, ...
