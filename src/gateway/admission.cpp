@@ -147,6 +147,20 @@ base::result<void> outcome_of(exchange& x, const limiters& limits, std::string_v
     return {};
 }
 
+// One request, and no tokens: the work is done later.
+net::task<base::result<void>> count_as_request(exchange& x, const limiters& limits, std::string_view model) {
+    if (limits.empty()) co_return base::result<void>();
+    const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
+        return governance::count_request(limits, now_us, unsure);
+    };
+    const std::int64_t now_us = x.client.reactor().now_us();
+    refusal refused = begin(now_us, governance::when_unsure::ask);
+    if (refused && refused->why.pending) {
+        if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
+    }
+    co_return outcome_of(x, limits, model, refused, now_us);
+}
+
 }  // namespace
 
 net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
@@ -269,23 +283,24 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
                                         job_admission& into) {
     const governance::caller& caller = *x.caller;
     if (!caller.may_use_model(view.model)) co_return std::unexpected(model_refusal(view.model));
-    if (const auto limits = limits_on(caller, view.model); !limits.empty()) {
-        const auto begin = [&](std::int64_t now_us, governance::when_unsure unsure) {
-            return governance::count_request(limits, now_us, unsure);
-        };
-        const std::int64_t now_us = x.client.reactor().now_us();
-        refusal refused = begin(now_us, governance::when_unsure::ask);
-        if (refused && refused->why.pending) {
-            if (auto asked = co_await ask_shared(x, begin, refused); !asked) co_return asked;
-        }
-        if (auto may = outcome_of(x, limits, view.model, refused, now_us); !may) co_return may;
-    }
+    if (auto may = co_await count_as_request(x, limits_on(caller, view.model), view.model); !may) co_return may;
     pricing::request_facts facts = facts_of(view, found, body_bytes, began_at_ms(x));
     facts.batch = batch;
     into.bound = s.who.prices.bound_of(view.model, facts);
     if (caller.budgets.empty()) co_return base::result<void>();
     into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
     co_return co_await hold_budgets(x, s, into.bound, into.budgets);
+}
+
+net::task<base::result<void>> admit_batch(exchange& x, service& s, const pricing::bound& bound,
+                                          governance::budget_claim& claim) {
+    // Its requests may be of any models, so what is limited for some of them does not count it.
+    limiters limits;
+    for (const auto& each : x.caller->limits) {
+        if (each.live && each.model_class.empty()) limits.push_back(each.live.get());
+    }
+    if (auto may = co_await count_as_request(x, limits, {}); !may) co_return may;
+    co_return co_await hold_budgets(x, s, bound, claim);
 }
 
 }  // namespace gateway

@@ -68,4 +68,9 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
                                         const anthropic::content_features& found, std::size_t body_bytes, bool batch,
                                         job_admission& into);
 
+// A message batch, whatever is in it: counts as one request against the limits that are not for some models only, and
+// its bound is held. Waits and refuses as `admit`.
+net::task<base::result<void>> admit_batch(exchange& x, service& s, const pricing::bound& bound,
+                                          governance::budget_claim& claim);
+
 }  // namespace gateway

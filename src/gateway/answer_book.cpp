@@ -100,6 +100,7 @@ answer_book::claim answer_book::take(const std::string& key, const body_digest& 
     const auto found = entries_.find(key);
     if (found != entries_.end()) {
         if (found->second.body != body) return {part::conflicts, nullptr};
+        if (found->second.in_doubt) return {part::in_doubt, nullptr};
         // An answer that runs on although it is too long to be kept is of no use to anybody else.
         if (!found->second.answer->now().failed) return {part::joins, found->second.answer};
         entries_.erase(found);
@@ -121,8 +122,21 @@ void answer_book::finish(const std::string& key, recorded_answer& answer, std::i
         entries_.erase(found);
         return;
     }
+    keep(key, done, state.bytes, now_ms);
+}
+
+void answer_book::doubt(const std::string& key, recorded_answer& answer, std::int64_t now_ms) {
+    const std::lock_guard lock(mutex_);
+    const auto found = entries_.find(key);
+    if (found == entries_.end() || found->second.answer.get() != &answer) return;
+    answer.fail();
+    found->second.in_doubt = true;
+    keep(key, found->second, 0, now_ms);
+}
+
+void answer_book::keep(const std::string& key, entry& done, std::size_t bytes, std::int64_t now_ms) {
     done.expires_ms = now_ms + keep_.count();
-    done.bytes = state.bytes + key.size();
+    done.bytes = bytes + key.size();
     bytes_ += done.bytes;
     finished_.push_back(key);
     done.place = std::prev(finished_.end());

@@ -78,25 +78,30 @@ public:
     // `bytes_max`: of all finished answers; the oldest go first. One answer may have a quarter of it.
     answer_book(std::chrono::milliseconds keep, std::uint64_t bytes_max) : keep_(keep), bytes_max_(bytes_max) {}
 
-    enum class part : std::uint8_t { leads, joins, conflicts };
+    enum class part : std::uint8_t { leads, joins, conflicts, in_doubt };
     struct claim {
         part as = part::leads;
-        std::shared_ptr<recorded_answer> answer;  // null for conflicts
+        std::shared_ptr<recorded_answer> answer;  // of leads and joins
     };
-    // `key`: of the caller and the header together. Who leads ends with `finish` or `drop`, with the answer it was
-    // given: when that became too long to keep, another one may lead by now.
+    // `key`: of the caller and the header together. Who leads ends with `finish`, `drop` or `doubt`, with the answer it
+    // was given: when that became too long to keep, another one may lead by now.
     claim take(const std::string& key, const body_digest& body, std::string_view request_id, std::int64_t now_ms);
     void finish(const std::string& key, recorded_answer& answer, std::int64_t now_ms);
     void drop(const std::string& key, recorded_answer& answer);
+    // What the request has done cannot be told, and nobody may do it again: the key is in doubt for as long as an
+    // answer would have been kept.
+    void doubt(const std::string& key, recorded_answer& answer, std::int64_t now_ms);
 
 private:
     struct entry {
         body_digest body;
         std::shared_ptr<recorded_answer> answer;
+        bool in_doubt = false;
         std::int64_t expires_ms = 0;  // 0: running
         std::uint64_t bytes = 0;
         std::list<std::string>::iterator place;  // in finished_
     };
+    void keep(const std::string& key, entry& done, std::size_t bytes, std::int64_t now_ms);
     void forget_old(std::int64_t now_ms);
 
     const std::chrono::milliseconds keep_;

@@ -97,5 +97,16 @@ TEST(answer_book, an_answer_too_long_to_keep_ends_for_those_who_joined_and_anoth
     EXPECT_TRUE(third.answer->now().finished);
 }
 
+TEST(answer_book, a_key_in_doubt_is_nobodys_until_its_time_is_over) {
+    answer_book book(milliseconds(1'000), 1 << 20);
+    const auto first = book.take("k", digest_of("a"), "r1", 0);
+    const auto joined = book.take("k", digest_of("a"), "r2", 0);
+    book.doubt("k", *first.answer, 10);
+    EXPECT_TRUE(joined.answer->now().failed);
+    EXPECT_EQ(book.take("k", digest_of("a"), "r3", 1'009).as, part::in_doubt);
+    EXPECT_EQ(book.take("k", digest_of("b"), "r4", 1'009).as, part::conflicts);
+    EXPECT_EQ(book.take("k", digest_of("a"), "r5", 1'010).as, part::leads);
+}
+
 }  // namespace
 }  // namespace gateway

@@ -12,6 +12,7 @@
 #include "gateway/awaited.hpp"
 #include "gateway/forward.hpp"
 #include "gateway/ownership.hpp"
+#include "gateway/replay.hpp"
 #include "gateway/results_url.hpp"
 #include "resources/custom_ids.hpp"
 
@@ -85,13 +86,15 @@ net::task<base::result<contents>> inspect(exchange& x, service& s, std::string_v
     co_return found;
 }
 
+std::int64_t clock_ms(const exchange& x) { return began_at_ms(x) + static_cast<std::int64_t>(x.elapsed_us() / 1000); }
+
 // Whether upstream has made the batch, as far as the calls tell. What nobody can tell a poller finds out.
 class fate final : public attempt_observer {
 public:
     fate(resources::batch_book& book, std::string id) : book_(book), id_(std::move(id)) {}
     ~fate() override {
         if (made_) return;
-        if (may_exist_) {
+        if (is_open()) {
             book_.doubtful(id_);
         } else {
             book_.failed(id_);
@@ -110,6 +113,7 @@ public:
         doubted_ = may_exist_;
     }
     void made() { made_ = true; }
+    bool is_open() const { return may_exist_ && !made_; }
 
 private:
     resources::batch_book& book_;
@@ -164,8 +168,9 @@ net::task<base::result<void>> enter(exchange& x, service& s, const contents& fou
 net::task<void> make_batch(exchange& x, service& s, const http::request_head& head) {
     forwarding next;
     next.head = upstream_head(head, s.upstream);
+    const std::optional<std::string> repeat_key = idempotency_key(head);
     const std::string base = public_base(x, head);
-    const auto body = co_await read_whole_body(x, head.framing, head.content_length, s.options.batches_body_bytes_max);
+    auto body = co_await read_whole_body(x, head.framing, head.content_length, s.options.batches_body_bytes_max);
     x.ready_us = net::monotonic_us();
     x.record.bytes_in = x.client.body_bytes();
     if (!body) {
@@ -186,10 +191,17 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
             co_return;
         }
     }
+    // Made before? Who repeats it under its Idempotency-Key gets that batch.
+    answer_lead lead;
+    if (repeat_key) {
+        const auto led = co_await lead_or_replay(x, s, "batches", *repeat_key, *body, lead);
+        if (!led) co_await refuse(x, led.error());
+        if (!led || !*led) co_return;
+    }
     std::optional<fate> outcome_upstream;
     if (found->requests > 0) {
         governance::budget_claim claim(x.caller->budgets, found->bound.cost, began_at_ms(x));
-        auto held = co_await hold_budgets(x, s, found->bound, claim);
+        auto held = co_await admit_batch(x, s, found->bound, claim);
         if (held) held = co_await enter(x, s, *found, std::move(claim));
         if (!held) {
             co_await refuse(x, std::move(held.error()));
@@ -203,11 +215,17 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
     next.has_body = true;
     next.fresh_connection = true;  // nothing is worth making a batch twice
     next.hold_bytes_max = object_bytes_max;
-    next.hooks.rewrite = [&base](std::string& text) { rewrite_results_urls(text, base); };
+    next.hooks.rewrite = [&](std::string& text) {
+        rewrite_results_urls(text, base);
+        if (!x.recording) return;
+        x.recording->begin();  // who repeats it gets what this client gets
+        x.recording->append(text);
+    };
     next.hooks.before_end = [&](const std::string& text) -> net::task<void> {
         const auto state = anthropic::read_batch_state(text);
         if (!state || !outcome_upstream) co_return;
         outcome_upstream->made();
+        lead.finish(clock_ms(x));
         awaited<bool> opened(x.client.reactor());
         s.batches.opened(x.record.request_id, state->id, [done = opened.taker()] { done(true); });
         co_await record_made(x, s, resources::kind::batch, text);
@@ -215,6 +233,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
         co_await opened.wait(x.client.timer(), nullptr);
     };
     auto outcome = co_await forward(x, s, next);
+    if (outcome_upstream && outcome_upstream->is_open()) lead.doubt(clock_ms(x));
     co_await answer_failure(x, outcome);
 }
 

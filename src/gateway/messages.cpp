@@ -30,42 +30,6 @@ std::optional<base::error> may_count(exchange& x, service& s, std::string_view m
                        std::chrono::seconds((wait_us + second_us - 1) / second_us)};
 }
 
-std::optional<std::string> idempotency_key(const http::request_head& head) {
-    for (const auto& entry : head.headers) {
-        if (entry.id == http::field::other && http::equals_lower(entry.name, "idempotency-key"))
-            return std::string(entry.value);
-    }
-    return std::nullopt;
-}
-
-// True: this request leads. False: the answer of another one was sent. Errors: invalid_argument, idempotency_conflict.
-net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, const std::string& key, std::string& body,
-                                             answer_lead& lead) {
-    if (key.empty() || key.size() > answer_book::key_bytes_max) {
-        co_return base::fail(base::errc::invalid_argument,
-                             fmt::format("Idempotency-Key must have 1 to {} characters.", answer_book::key_bytes_max));
-    }
-    const std::string whole_key =
-        fmt::format("{}\n{}\n{}\n{}", x.caller->team_id, x.caller->key_id, x.caller->subject, key);
-    const body_digest digest = digest_of(body);
-    for (;;) {
-        const auto claim = s.answers.take(whole_key, digest, x.record.request_id, began_at_ms(x));
-        switch (claim.as) {
-            case answer_book::part::conflicts:
-                co_return base::fail(
-                    base::errc::idempotency_conflict,
-                    "This Idempotency-Key was used with another body; use a new key for a new request.");
-            case answer_book::part::leads:
-                lead = answer_lead(s.answers, whole_key, claim.answer);
-                x.recording = claim.answer;
-                co_return true;
-            case answer_book::part::joins:
-                if (co_await replay(x, s, *claim.answer, body)) co_return false;
-                break;
-        }
-    }
-}
-
 net::task<void> governed(exchange& x, service& s, const http::request_head& head, kind what) {
     // 1. Read: the head for upstream is made now, because the client's head dies at the first wait. A place under the
     //    byte budget is taken before the body is read.
@@ -104,7 +68,7 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
     // Said before? Who repeats a request under its Idempotency-Key gets the answer of the first, and pays nothing.
     answer_lead lead;
     if (repeat_key) {
-        const auto led = co_await lead_or_replay(x, s, *repeat_key, *body, lead);
+        const auto led = co_await lead_or_replay(x, s, "messages", *repeat_key, *body, lead);
         if (!led) {
             co_await refuse(x, led.error());
             co_return;

@@ -168,4 +168,43 @@ net::task<bool> replay(exchange& x, service& s, recorded_answer& answer, std::st
     }
 }
 
+std::optional<std::string> idempotency_key(const http::request_head& head) {
+    for (const auto& entry : head.headers) {
+        if (entry.id == http::field::other && http::equals_lower(entry.name, "idempotency-key"))
+            return std::string(entry.value);
+    }
+    return std::nullopt;
+}
+
+net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, std::string_view what, const std::string& key,
+                                             std::string& body, answer_lead& lead) {
+    if (key.empty() || key.size() > answer_book::key_bytes_max) {
+        co_return base::fail(base::errc::invalid_argument,
+                             fmt::format("Idempotency-Key must have 1 to {} characters.", answer_book::key_bytes_max));
+    }
+    const std::string whole_key =
+        fmt::format("{}\n{}\n{}\n{}\n{}", what, x.caller->team_id, x.caller->key_id, x.caller->subject, key);
+    const body_digest digest = digest_of(body);
+    for (;;) {
+        const auto claim = s.answers.take(whole_key, digest, x.record.request_id, began_at_ms(x));
+        switch (claim.as) {
+            case answer_book::part::conflicts:
+                co_return base::fail(
+                    base::errc::idempotency_conflict,
+                    "This Idempotency-Key was used with another body; use a new key for a new request.");
+            case answer_book::part::in_doubt:
+                co_return base::fail(base::errc::idempotency_conflict,
+                                     "The first request under this Idempotency-Key was cut off, and what it made may "
+                                     "exist: look for it, and use a new key to make another one.");
+            case answer_book::part::leads:
+                lead = answer_lead(s.answers, whole_key, claim.answer);
+                x.recording = claim.answer;
+                co_return true;
+            case answer_book::part::joins:
+                if (co_await replay(x, s, *claim.answer, body)) co_return false;
+                break;
+        }
+    }
+}
+
 }  // namespace gateway

@@ -141,6 +141,82 @@ def test_a_batch_that_the_upstream_refuses_holds_nothing(through):
     assert row["holds"] == "[]" and row["upstream_id"] is None
 
 
+def posts(simulator, since):
+    rows = [row for row in calls(simulator, since) if row["method"] == "POST"]
+    return [row for row in rows if row["path"] == "/v1/messages/batches"]
+
+
+def reason(answer):
+    return answer.json()["error"]["details"]["reason"]
+
+
+def test_a_create_that_is_repeated_under_its_key_makes_one_batch(through, simulator):
+    team, other = Team(through), Team(through)
+    key = [("Idempotency-Key", "once")]
+    before = last_call(simulator)
+    first = team.ask("POST", "/v1/messages/batches", batch_of(2), key)
+    again = team.ask("POST", "/v1/messages/batches", batch_of(2), key)
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    assert again.header("x-claude-proxy-replay-of") == first.header("x-claude-proxy-request-id")
+    assert len(posts(simulator, before)) == 1
+    changed = team.ask("POST", "/v1/messages/batches", batch_of(3), key)
+    assert (changed.status, reason(changed)) == (409, "idempotency_conflict")
+    assert len(posts(simulator, before)) == 1
+    assert other.ask("POST", "/v1/messages/batches", batch_of(2), key).json()["id"] != first.json()["id"]
+    settled(through, first)
+    check_bill(through, simulator, first, team, 2)
+
+
+def test_creates_at_the_same_time_under_one_key_make_one_batch(through, simulator):
+    team = Team(through)
+    fields = [*VERSION, ("content-type", "application/json"), ("Idempotency-Key", "twins")]
+    create = request("POST", "/v1/messages/batches", json.dumps(batch_of(2)).encode(), fields, key=team.key)
+    before = last_call(simulator)
+    clients = [through.client() for _ in range(20)]
+    for client in clients:
+        client.send(create)
+    answers = [client.read_response() for client in clients]
+    assert [answer.status for answer in answers] == [200] * 20 and len({answer.body for answer in answers}) == 1
+    assert len(posts(simulator, before)) == 1
+    for client in clients:
+        client.close()
+
+
+def test_a_create_that_failed_may_be_repeated_and_one_in_doubt_may_not(through, simulator):
+    team = Team(through)
+    twice = {"requests": [item("a"), item("a")]}
+    before = last_call(simulator)
+    for _ in range(2):
+        assert team.ask("POST", "/v1/messages/batches", twice, [("Idempotency-Key", "wrong")]).status == 400
+    assert len(posts(simulator, before)) == 2, "what certainly made none is asked anew"
+    fault = {"fault": "cut-at-byte=10", "count": 1, "match": {"path": "/v1/messages/batches", "method": "POST"}}
+    with Client(simulator.port) as client:
+        assert client.ask(request("POST", "/sim/faults", json.dumps(fault).encode(), key=None)).status == 200
+    before = last_call(simulator)
+    lost = team.ask("POST", "/v1/messages/batches", batch_of(2), [("Idempotency-Key", "lost")])
+    assert (lost.status, reason(lost)) == (502, "upstream_cut")
+    for _ in range(2):
+        refused = team.ask("POST", "/v1/messages/batches", batch_of(2), [("Idempotency-Key", "lost")])
+        assert (refused.status, reason(refused)) == (409, "idempotency_conflict")
+        assert "may exist" in refused.json()["error"]["message"]
+        assert refused.header("x-should-retry") == "false"
+    assert len(posts(simulator, before)) == 1
+    settled(through, lost)
+
+
+def test_making_a_batch_counts_as_one_request_and_as_no_tokens(through, simulator):
+    team = Team(through, "--rpm", "2", "--itpm", "1")
+    key = [("Idempotency-Key", "counted")]
+    first = team.ask("POST", "/v1/messages/batches", batch_of(5), key)
+    assert (first.status, first.header("anthropic-ratelimit-requests-remaining")) == (200, "1")
+    assert team.ask("POST", "/v1/messages/batches", batch_of(5), key).status == 200, "said again it is not one more"
+    assert team.batch(3).header("anthropic-ratelimit-requests-remaining") == "0"
+    before = last_call(simulator)
+    refused = team.ask("POST", "/v1/messages/batches", batch_of(1))
+    assert (refused.status, reason(refused)) == (429, "requests_per_minute") and int(refused.header("retry-after")) >= 1
+    assert posts(simulator, before) == []
+
+
 def test_every_model_of_a_batch_must_be_allowed(through, simulator):
     team = Team(through, "--model", "claude-haiku-*")
     before = last_call(simulator)
