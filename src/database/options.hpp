@@ -17,8 +17,11 @@ struct options {
     milliseconds connect_timeout{5'000};
     milliseconds statement_timeout{10'000};   // a statement that takes longer is given up as `unavailable`
     milliseconds migration_timeout{600'000};  // the same for a migration, and for the wait for another replica's
-    std::uint32_t threads = 2;                // connections for admin and look-ups; the ledger's writer has its own
-    std::uint32_t queue_max = 4'096;          // work waiting for a thread; more is refused as unavailable
+    // SQLite: a commit that was answered outlasts a power cut, not only the end of the process; each is a flush of the
+    // disk. PostgreSQL does so by itself (synchronous_commit).
+    bool commits_are_flushed = false;
+    std::uint32_t threads = 2;        // connections for admin and look-ups; the ledger's writer has its own
+    std::uint32_t queue_max = 4'096;  // work waiting for a thread; more is refused as unavailable
 };
 
 }  // namespace database

@@ -180,9 +180,10 @@ void sqlite_connection::open() {
     };
     sqlite3_progress_handler(file_, operations_between_looks, is_late, this);
     use_wal();
-    // After a crash of the machine the last commits may be gone, and the file is whole; the ledger's journal is what
-    // survives that. The WAL shrinks to the limit when it starts over.
-    run_plain("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864",
+    // With NORMAL the last commits may be gone after a crash of the machine, and the file is whole: the ledger's
+    // journal is what survives that. The WAL shrinks to the limit when it starts over.
+    run_plain("PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864", limits_.statement_timeout);
+    run_plain(limits_.commits_are_flushed ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
               limits_.statement_timeout);
     stale_ = false;
 }

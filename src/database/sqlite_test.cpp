@@ -57,6 +57,13 @@ TEST_F(sqlite, writes_ahead_and_checks_foreign_keys) {
     EXPECT_EQ(number(*on, "PRAGMA foreign_keys"), 1);
 }
 
+TEST_F(sqlite, commits_are_flushed_where_that_is_asked_for) {
+    options flushed;
+    flushed.commits_are_flushed = true;
+    const auto on = open("sqlite:" + (folder / "flushed.db").string(), flushed);
+    EXPECT_EQ(number(*on, "PRAGMA synchronous"), 2);
+}
+
 TEST_F(sqlite, a_path_that_connections_cannot_share_is_refused) {
     for (const char* url : {"sqlite:", "sqlite::memory:"}) {
         try {

@@ -25,10 +25,11 @@ time_ms system_now() {
     return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// A statement gives up in time for its operations' patience.
+// A statement gives up in time for its operations' patience. What a submit was answered must not be lost.
 std::unique_ptr<database::connection> for_writes(database::options of, const options& rules) {
     of.statement_timeout = std::min(of.statement_timeout, rules.write_patience);
     of.connect_timeout = std::min(of.connect_timeout, rules.write_patience);
+    of.commits_are_flushed = true;
     return database::open(of.url.reveal(), of);
 }
 
