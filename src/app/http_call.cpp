@@ -1,11 +1,10 @@
 #include "app/http_call.hpp"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <memory>
 
-#include "base/released_by.hpp"
+#include "transfer/transfer.hpp"
 
 namespace app {
 namespace {
@@ -13,10 +12,7 @@ namespace {
 constexpr std::size_t body_bytes_max = 64 << 20;
 constexpr long connect_seconds = 10;
 
-using easy_ptr = std::unique_ptr<CURL, base::released_by<curl_easy_cleanup>>;
-using header_ptr = std::unique_ptr<curl_slist, base::released_by<curl_slist_free_all>>;
-
-struct transfer {
+struct calling {
     const http_call& what;
     CURL* easy;
     http_answer answer{};
@@ -24,7 +20,7 @@ struct transfer {
 };
 
 std::size_t take(char* data, std::size_t, std::size_t size, void* into) {
-    auto& of = *static_cast<transfer*>(into);
+    auto& of = *static_cast<calling*>(into);
     long status = 0;
     curl_easy_getinfo(of.easy, CURLINFO_RESPONSE_CODE, &status);
     if (of.what.take && status / 100 == 2) {
@@ -40,22 +36,13 @@ std::size_t take(char* data, std::size_t, std::size_t size, void* into) {
 }  // namespace
 
 http_answer call(const http_call& what) {
-    const easy_ptr easy(curl_easy_init());
-    if (!easy) return {.status = 0, .problem = "out of memory", .body = {}};
-    transfer under_way{.what = what, .easy = easy.get()};
-    header_ptr headers;
-    const auto add = [&headers](const std::string& line) {
-        if (auto* const longer = curl_slist_append(headers.get(), line.c_str())) {
-            static_cast<void>(headers.release());
-            headers.reset(longer);
-        }
-    };
-    for (const auto& line : what.headers) add(line);
-    if (what.key) add(fmt::format("x-api-key: {}", what.key->reveal()));
-    curl_easy_setopt(easy.get(), CURLOPT_URL, what.url.c_str());
-    curl_easy_setopt(easy.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy.get(), CURLOPT_FOLLOWLOCATION, 0L);  // the key goes where it was told to go, nowhere else
-    curl_easy_setopt(easy.get(), CURLOPT_PROXY, "");
+    const transfer::easy_ptr easy = transfer::new_easy();
+    calling under_way{.what = what, .easy = easy.get()};
+    transfer::list_ptr headers;
+    for (const auto& line : what.headers) transfer::append(headers, line);
+    if (what.key) transfer::append(headers, fmt::format("x-api-key: {}", what.key->reveal()));
+    transfer::go_straight(easy.get(), what.url, transfer::schemes::http_and_https, {});
+    curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 0L);  // on this thread curl may ignore SIGPIPE for us
     curl_easy_setopt(easy.get(), CURLOPT_CONNECTTIMEOUT, connect_seconds);
     curl_easy_setopt(easy.get(), CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(easy.get(), CURLOPT_LOW_SPEED_TIME, what.silence_seconds);
@@ -66,7 +53,7 @@ http_answer call(const http_call& what) {
         curl_easy_setopt(easy.get(), CURLOPT_POST, 1L);
         curl_easy_setopt(easy.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(what.body->size()));
         curl_easy_setopt(easy.get(), CURLOPT_POSTFIELDS, what.body->data());
-        add("content-type: application/json");
+        transfer::append(headers, "content-type: application/json");
     }
     curl_easy_setopt(easy.get(), CURLOPT_HTTPHEADER, headers.get());
     const CURLcode code = curl_easy_perform(easy.get());

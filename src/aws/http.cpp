@@ -1,49 +1,17 @@
 #include "aws/http.hpp"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <new>
-#include <stdexcept>
 
 #include "base/released_by.hpp"
+#include "transfer/transfer.hpp"
 
 namespace aws {
 namespace {
 
-using multi_ptr = std::unique_ptr<CURLM, base::released_by<curl_multi_cleanup>>;
-using easy_ptr = std::unique_ptr<CURL, base::released_by<curl_easy_cleanup>>;
-using list_ptr = std::unique_ptr<curl_slist, base::released_by<curl_slist_free_all>>;
 using url_ptr = std::unique_ptr<CURLU, base::released_by<curl_url_cleanup>>;
-
-struct taken {
-    std::string body;
-    std::uint64_t bytes_max = 0;
-    bool too_large = false;
-};
-
-// For CURLOPT_WRITEFUNCTION. Another number than was given ends the transfer.
-std::size_t take(char* data, std::size_t, std::size_t size, void* into) {
-    auto& all = *static_cast<taken*>(into);
-    if (size > all.bytes_max - all.body.size()) {
-        all.too_large = true;
-        return size + 1;
-    }
-    all.body.append(data, size);
-    return size;
-}
-
-list_ptr list_of(const std::vector<std::string>& headers) {
-    list_ptr made;
-    for (const auto& each : headers) {
-        curl_slist* const longer = curl_slist_append(made.get(), each.c_str());
-        if (!longer) throw std::bad_alloc();
-        made.release();
-        made.reset(longer);
-    }
-    return made;
-}
 
 void sign_with(CURL* easy, const signing& by) {
     curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, fmt::format("aws:amz:{}:{}", by.region, by.service).c_str());
@@ -51,9 +19,9 @@ void sign_with(CURL* easy, const signing& by) {
     curl_easy_setopt(easy, CURLOPT_PASSWORD, std::string(by.secret.reveal()).c_str());
 }
 
-void prepare(CURL* easy, const http_request& request, const options& settings, curl_slist* headers, taken& into) {
-    curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+void prepare(CURL* easy, const http_request& request, const options& settings, curl_slist* headers,
+             transfer::body& into) {
+    transfer::go_straight(easy, request.url, transfer::schemes::http_and_https, settings.ca_bundle);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     if (request.method == "POST") {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
@@ -63,22 +31,13 @@ void prepare(CURL* easy, const http_request& request, const options& settings, c
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
     }
     if (request.sign) sign_with(easy, *request.sign);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);  // credentials go where the settings say, nowhere else
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");           // settings have one place; curl reads http_proxy
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (!settings.ca_bundle.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, settings.ca_bundle.c_str());
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                      static_cast<long>(std::min(request.timeout, settings.connect_timeout).count()));
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    // The end of the process and the timeout do not wait for getaddrinfo, which cannot be interrupted.
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "claude-proxy");
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &into);
+    transfer::collect(easy, into);
 }
 
 bool is_for_good(CURLcode code) {
@@ -90,8 +49,8 @@ bool is_for_good(CURLcode code) {
 }  // namespace
 
 struct http::line {
-    multi_ptr multi{curl_multi_init()};
-    easy_ptr easy{curl_easy_init()};
+    transfer::multi_ptr multi = transfer::new_multi();
+    transfer::easy_ptr easy = transfer::new_easy();
 };
 
 // A line for one request; whatever ends that gives it back.
@@ -105,8 +64,7 @@ struct http::borrowed {
 };
 
 http::http(const options& settings) : settings_(settings) {
-    // Counted and safe to call twice since curl 7.84; never undone: other parts of the process may use curl, too.
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) throw std::runtime_error("curl cannot be initialised");
+    transfer::initialise();
     idle_.reserve(idle_lines_max);  // giving back cannot fail
 }
 
@@ -120,7 +78,6 @@ std::unique_ptr<http::line> http::take_line() {
         idle_.pop_back();
     } else {
         found = std::make_unique<line>();
-        if (!found->multi || !found->easy) throw std::bad_alloc();
     }
     busy_.push_back(found.get());
     return found;
@@ -139,29 +96,19 @@ bool http::must_stop(const http_request& request) const {
 }
 
 std::expected<http_answer, http_trouble> http::ask(const http_request& request) {
-    taken into{.body = {}, .bytes_max = settings_.answer_bytes_max};
-    const list_ptr headers = list_of(request.headers);
+    transfer::body into{.bytes_max = settings_.answer_bytes_max};
+    transfer::list_ptr headers;
+    for (const auto& each : request.headers) transfer::append(headers, each);
     const borrowed on(*this);
     CURL* const easy = on.what->easy.get();
-    CURLM* const multi = on.what->multi.get();
     curl_easy_reset(easy);
     prepare(easy, request, settings_, headers.get(), into);
-    int running = curl_multi_add_handle(multi, easy) == CURLM_OK ? 1 : 0;
-    while (running > 0 && !must_stop(request)) {
-        constexpr int look_every_ms = 1'000;
-        if (curl_multi_perform(multi, &running) != CURLM_OK) break;
-        if (running > 0) curl_multi_poll(multi, nullptr, 0, look_every_ms, nullptr);
-    }
-    CURLcode code = CURLE_ABORTED_BY_CALLBACK;
-    int others = 0;
-    if (const CURLMsg* const message = curl_multi_info_read(multi, &others); message && message->msg == CURLMSG_DONE)
-        code = message->data.result;
+    const CURLcode code = transfer::carry_out(on.what->multi.get(), easy, [&] { return must_stop(request); });
     http_answer answer;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
-    curl_multi_remove_handle(multi, easy);  // a connection in the middle of an answer is closed by this
-    curl_easy_reset(easy);                  // no secret stays in an idle handle
+    curl_easy_reset(easy);  // no secret stays in an idle handle
     if (code == CURLE_OK) {
-        answer.body = std::move(into.body);
+        answer.body = std::move(into.text);
         return answer;
     }
     if (must_stop(request)) return std::unexpected(http_trouble{.why = "stopped", .stopped = true});

@@ -1,18 +1,16 @@
 #include "governance/jwks_keeper.hpp"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <chrono>
 #include <mutex>
-#include <stdexcept>
 #include <thread>
 #include <vector>
 
-#include "base/released_by.hpp"
+#include "base/signals_blocked.hpp"
+#include "transfer/transfer.hpp"
 
 namespace governance {
 namespace {
@@ -20,45 +18,15 @@ namespace {
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-using multi_ptr = std::unique_ptr<CURLM, base::released_by<curl_multi_cleanup>>;
-using easy_ptr = std::unique_ptr<CURL, base::released_by<curl_easy_cleanup>>;
-using header_ptr = std::unique_ptr<curl_slist, base::released_by<curl_slist_free_all>>;
-
-struct answer {
-    std::string body;
-    std::uint64_t bytes_max = 0;
-    bool too_large = false;
-};
-
-// For CURLOPT_WRITEFUNCTION. Fewer bytes than given end the transfer.
-std::size_t take(char* data, std::size_t, std::size_t size, void* into) {
-    auto& taken = *static_cast<answer*>(into);
-    if (size > taken.bytes_max - taken.body.size()) {
-        taken.too_large = true;
-        return size + 1;
-    }
-    taken.body.append(data, size);
-    return size;
-}
-
-void prepare(CURL* easy, const jwt_options& options, const curl_slist* headers, answer& into) {
-    curl_easy_setopt(easy, CURLOPT_URL, options.jwks_url.c_str());
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");  // which hosts http may reach: problems_of
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);           // a redirect would leave what was configured
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");                    // settings have one place; curl reads http_proxy
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (!options.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+void prepare(CURL* easy, const jwt_options& options, const curl_slist* headers, transfer::body& into) {
+    // Which hosts http may reach: problems_of.
+    transfer::go_straight(easy, options.jwks_url, transfer::schemes::http_and_https, options.ca_file);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(options.jwks_timeout.count()));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.jwks_timeout.count()));
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    // The end of the process and the timeout do not wait for getaddrinfo, which cannot be interrupted.
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);  // the next fetch is minutes away
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "claude-proxy");
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &into);
+    transfer::collect(easy, into);
 }
 
 }  // namespace
@@ -66,7 +34,7 @@ void prepare(CURL* easy, const jwt_options& options, const curl_slist* headers, 
 struct jwks_keeper::state {
     const jwt_options options;
     const listeners tell;
-    multi_ptr multi;
+    transfer::multi_ptr multi;
 
     mutable std::mutex mutex;  // guards what follows, up to the thread
     std::shared_ptr<const key_set> known;
@@ -112,29 +80,18 @@ struct jwks_keeper::state {
         const auto failed = [](std::string why) {
             return base::fail(base::errc::upstream_unavailable, std::move(why));
         };
-        answer taken{.body = {}, .bytes_max = options.jwks_bytes_max};
-        const header_ptr headers(curl_slist_append(nullptr, "accept: application/json"));
-        const easy_ptr easy(curl_easy_init());
-        if (!headers || !easy) throw std::bad_alloc();
+        transfer::body taken{.bytes_max = options.jwks_bytes_max};
+        transfer::list_ptr headers;
+        transfer::append(headers, "accept: application/json");
+        const transfer::easy_ptr easy = transfer::new_easy();
         prepare(easy.get(), options, headers.get(), taken);
-        if (curl_multi_add_handle(multi.get(), easy.get()) != CURLM_OK) return failed("cannot be asked");
-        int running = 1;
-        while (running > 0 && !must_stop()) {
-            if (curl_multi_perform(multi.get(), &running) != CURLM_OK) break;
-            if (running > 0) curl_multi_poll(multi.get(), nullptr, 0, 1'000, nullptr);
-        }
-        CURLcode code = CURLE_ABORTED_BY_CALLBACK;
-        int others = 0;
-        if (const CURLMsg* const message = curl_multi_info_read(multi.get(), &others);
-            message && message->msg == CURLMSG_DONE)
-            code = message->data.result;
+        const CURLcode code = transfer::carry_out(multi.get(), easy.get(), [this] { return must_stop(); });
         long status = 0;
         curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
-        curl_multi_remove_handle(multi.get(), easy.get());
         if (taken.too_large) return failed(fmt::format("answers with more than {} bytes", options.jwks_bytes_max));
         if (code != CURLE_OK) return failed(fmt::format("cannot be read: {}", curl_easy_strerror(code)));
         if (status != 200) return failed(fmt::format("answers with status {}", status));
-        return std::move(taken.body);
+        return std::move(taken.text);
     }
 
     base::result<void> attempt() {
@@ -190,20 +147,13 @@ struct jwks_keeper::state {
 
 jwks_keeper::jwks_keeper(const jwt_options& options, listeners tell)
     : state_(std::make_unique<state>(options, std::move(tell))) {
-    // Counted and safe to call twice since curl 7.84; never undone: other parts of the process may use curl, too.
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) throw std::runtime_error("curl cannot be initialised");
-    state_->multi.reset(curl_multi_init());
-    if (!state_->multi) throw std::bad_alloc();
-    // The thread is born with every signal blocked: none may interrupt it or, being SIGPIPE, end the process.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    transfer::initialise();
+    state_->multi = transfer::new_multi();
+    const base::signals_blocked here;
     state_->thread = std::thread([own = state_.get()] {
         pthread_setname_np(pthread_self(), "jwks");
         own->run();
     });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 jwks_keeper::~jwks_keeper() {

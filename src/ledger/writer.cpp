@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/signals_blocked.hpp"
 #include "database/migrations.hpp"
 #include "ledger/dead_replica.hpp"
 #include "ledger/record.hpp"
@@ -103,11 +103,7 @@ struct writer::state {
 
 writer::writer(journal& of, const options& settings, std::unique_ptr<database::connection> on, writer_hooks hooks)
     : state_(std::make_unique<state>(of, settings, std::move(on), std::move(hooks))) {
-    // Signals are for the main thread.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const base::signals_blocked here;
     state_->writing = std::thread([own = state_.get()] {
         pthread_setname_np(pthread_self(), "ledger");
         const auto self = static_cast<id_t>(gettid());
@@ -118,7 +114,6 @@ writer::writer(journal& of, const options& settings, std::unique_ptr<database::c
         pthread_setname_np(pthread_self(), "ledger-keeper");
         own->keep();
     });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 writer::~writer() {

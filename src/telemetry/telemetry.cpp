@@ -1,7 +1,6 @@
 #include "telemetry/telemetry.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/signals_blocked.hpp"
 #include "telemetry/line.hpp"
 #include "telemetry/log_output.hpp"
 #include "telemetry/metrics.hpp"
@@ -185,11 +185,7 @@ struct hub::state {
 };
 
 hub::hub(options settings, int out_fd) : state_(std::make_unique<state>(settings, out_fd)) {
-    // The writer is born with every signal blocked: none may interrupt it or, being SIGPIPE, end the process.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const base::signals_blocked here;
     state_->writer = std::thread([own = state_.get()] {
         pthread_setname_np(pthread_self(), "telemetry");
         // Lines can wait, requests should not: on a busy CPU the reactors go first.
@@ -197,7 +193,6 @@ hub::hub(options settings, int out_fd) : state_(std::make_unique<state>(settings
         setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + writer_nice_more);
         own->run();
     });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 hub::~hub() {

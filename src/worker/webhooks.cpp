@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/signals_blocked.hpp"
 #include "database/connection.hpp"
 #include "governance/webhook_secret.hpp"
 #include "jobs/webhook_deliveries.hpp"
@@ -305,15 +305,11 @@ webhooks::webhooks(const database::options& where, const jobs::webhook_options& 
         own.answers.push_back({number, std::move(answer)});
         own.changed.notify_all();
     });
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const base::signals_blocked here;
     own.thread = std::thread([&own] {
         pthread_setname_np(pthread_self(), "webhooks");
         own.run();
     });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 webhooks::~webhooks() { stop(); }
