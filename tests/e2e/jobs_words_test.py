@@ -6,8 +6,9 @@ import pytest
 
 from support.admin import Admin, cli
 from support.gateway import DEFAULTS, KEY, OTHER_KEY
+from support.jobs import Jobs
 from support.timing import wait_until
-from support.workers import Jobs, Stack, body
+from support.workers import Stack, body
 
 RETRY_ONCE = {"JOBS_ATTEMPTS_MAX": "1"}
 
@@ -90,7 +91,7 @@ def test_wrong_words_are_told_with_their_cure(run, stack, front, request_file, t
 
 def test_a_running_job_is_cancelled_by_an_administrator(run, front):
     jobs = Jobs(front)
-    job = jobs.submit(body("slow", max_tokens=400, output_tokens=400, event_tokens=1, fault="event-interval=50"))
+    job = jobs.new(body("slow", max_tokens=400, output_tokens=400, event_tokens=1, fault="event-interval=50"))
     jobs.wait(job, "running")
     assert run("cancel", job).code == 0
     assert jobs.wait(job)["status"] == "cancelled"
@@ -102,7 +103,7 @@ def test_a_running_job_is_cancelled_by_an_administrator(run, front):
 
 def test_dead_jobs_are_listed_and_given_another_life(run, front):
     jobs = Jobs(front)
-    job = jobs.submit(body("broken", fault="status=500"))
+    job = jobs.new(body("broken", fault="status=500"))
     assert jobs.wait(job)["status"] == "dead"
     assert job in [entry["id"] for entry in Admin(front).get("dead-letters")["data"]]
     assert run("redrive", job).code == 0
@@ -113,7 +114,7 @@ def test_dead_jobs_are_listed_and_given_another_life(run, front):
 
 def test_viewers_look_and_do_not_touch(front, run):
     jobs = Jobs(front, OTHER_KEY)
-    job = jobs.submit(body("quick"))
+    job = jobs.new(body("quick"))
     jobs.wait(job)
     admin = Admin(front, DEFAULTS["CLAUDE_PROXY_ADMIN_KEY"])
     viewer = admin.with_key(admin.new_key(name="eyes", role="viewer")["key"])

@@ -10,9 +10,10 @@ import time
 import pytest
 
 from support.admin import Admin
+from support.jobs import VERSION, Jobs, metric
 from support.timing import seconds, setting, wait_until
 from support.truth import Comparison, control, ledger_rows, simulator_rows
-from support.workers import Jobs, Stack, body, metric
+from support.workers import Stack, body
 
 LONG = {"output_tokens": 400, "fault": "event-interval=50", "event_tokens": 2}  # some ten seconds
 
@@ -70,10 +71,10 @@ def test_a_job_gets_the_answer_that_its_request_would_have_got_and_costs_the_sam
     gateway = stack.both()
     jobs = Jobs(gateway)
     asked = body("a story, please", output_tokens=60)
-    job = jobs.submit(asked)
+    job = jobs.new(asked)
     result = jobs.succeeded(job)
     assert same_answer(result, jobs.direct(asked))
-    it = jobs.find(job)
+    it = jobs.get(job)
     assert it["attempt"] == 1 and it["usage"] == result["usage"]
     whole = check_log(jobs.events(job))
     assert whole[0][1] == "message_start" and whole[-1][1] == "message_stop"
@@ -89,7 +90,7 @@ def test_a_job_gets_the_answer_that_its_request_would_have_got_and_costs_the_sam
 def test_a_worker_without_a_public_listener_does_what_others_have_taken(stack, simulator):
     front, worker = stack.start("serve"), stack.start("worker")
     jobs = Jobs(front)
-    made = [jobs.submit(body(f"number {number}")) for number in range(20)]
+    made = [jobs.new(body(f"number {number}")) for number in range(20)]
     for job in made:
         jobs.succeeded(job)
     assert metric(worker, "job_attempts_total", '{outcome="succeeded"}') == 20
@@ -104,7 +105,7 @@ def test_an_upstream_that_says_not_now_is_waited_for_and_no_attempt_is_used_up(s
     gateway = stack.both(ATTEMPTS_MAX=1)
     jobs = Jobs(gateway)
     fault(simulator, kind, 4)
-    job = jobs.submit(body())
+    job = jobs.new(body())
     jobs.succeeded(job)
     outcomes = [outcome for _, outcome, _, _ in stack.history(job)]
     assert outcomes == ["waiting"] * 4 + ["succeeded"]
@@ -119,7 +120,7 @@ def test_a_stream_that_breaks_is_begun_anew_behind_a_restart(stack, simulator):
     jobs = Jobs(gateway)
     asked = body("once more", output_tokens=80, event_tokens=2)
     fault(simulator, "cut-after-events=12")
-    job = jobs.submit(asked)
+    job = jobs.new(asked)
     result = jobs.succeeded(job)
     assert same_answer(result, jobs.direct(asked))
     events = jobs.events(job)
@@ -127,7 +128,7 @@ def test_a_stream_that_breaks_is_begun_anew_behind_a_restart(stack, simulator):
     assert whole[0][1] == "message_start" and whole[0][2]["message"]["id"] == result["id"]
     assert events[0][1] == "message_start" and len(events) > len(whole) + 2  # the first attempt's are there too
     assert [outcome for _, outcome, _, _ in stack.history(job)] == ["failed", "succeeded"]
-    assert jobs.find(job)["error"] is None or jobs.find(job)["status"] == "succeeded"
+    assert jobs.get(job)["error"] is None or jobs.get(job)["status"] == "succeeded"
     check_money(stack, simulator, gateway)
 
 
@@ -135,7 +136,7 @@ def test_what_always_breaks_is_dead_after_its_attempts_and_lives_again_when_redr
     gateway = stack.both(JOBS_ATTEMPTS_MAX=2)
     jobs = Jobs(gateway)
     fault(simulator, "status=500", 2)
-    job = jobs.submit(body())
+    job = jobs.new(body())
     it = jobs.wait(job)
     assert it["status"] == "dead" and it["attempt"] == 2, it
     assert it["error"]["type"] == "api_error"
@@ -149,11 +150,11 @@ def test_a_request_at_fault_fails_at_once_with_the_upstreams_words(stack, simula
     gateway = stack.both()
     jobs = Jobs(gateway)
     wrong = {**body(), "max_tokens": -1}
-    job = jobs.submit(wrong)
+    job = jobs.new(wrong)
     it = jobs.wait(job)
     assert it["status"] == "failed" and it["attempt"] == 1
     assert it["error"]["type"] == "invalid_request_error"
-    assert it["error"]["message"] == jobs.send("POST", "/v1/messages", wrong).json()["error"]["message"]
+    assert it["error"]["message"] == jobs.send("POST", "/v1/messages", wrong, [VERSION]).json()["error"]["message"]
     assert [name for _, name, _ in jobs.events(job)] == ["job"]
     check_money(stack, simulator, gateway)
 
@@ -161,7 +162,7 @@ def test_a_request_at_fault_fails_at_once_with_the_upstreams_words(stack, simula
 def test_a_running_job_is_cancelled_within_a_second(stack, simulator):
     gateway = stack.both()
     jobs = Jobs(gateway)
-    job = jobs.submit(body(**LONG))
+    job = jobs.new(body(**LONG))
     jobs.wait(job, "running")
     wait_until(lambda: control(simulator, "GET", "/sim/stats")["active_streams"], 10, "the stream")
     began = time.monotonic()
@@ -176,7 +177,7 @@ def test_a_running_job_is_cancelled_within_a_second(stack, simulator):
 def test_a_cancel_reaches_the_worker_in_another_process_within_a_second(stack, simulator):
     front, worker = stack.start("serve"), stack.start("worker")
     jobs = Jobs(front)
-    job = jobs.submit(body(**LONG))
+    job = jobs.new(body(**LONG))
     jobs.wait(job, "running")
     began = time.monotonic()
     assert jobs.cancel(job).status in (200, 202)
@@ -190,7 +191,7 @@ def test_the_jobs_of_a_killed_worker_are_done_by_another_and_have_one_result(sta
     front, first = stack.start("serve"), stack.start("worker")
     jobs = Jobs(front)
     fault(simulator, "stall-after-events=8", 6)
-    made = [jobs.submit(body(f"number {n}", output_tokens=40, event_tokens=1)) for n in range(6)]
+    made = [jobs.new(body(f"number {n}", output_tokens=40, event_tokens=1)) for n in range(6)]
     for job in made:
         wait_until(lambda job=job: stack.value(
             "SELECT COUNT(*) FROM claude_proxy.job_events WHERE job_id = %s", job), 20, "events")  # fmt: skip
@@ -207,7 +208,7 @@ def test_the_jobs_of_a_killed_worker_are_done_by_another_and_have_one_result(sta
 def test_an_answer_that_is_all_in_the_log_is_not_paid_for_again(stack, simulator):
     gateway = stack.both()
     jobs = Jobs(gateway)
-    job = jobs.submit(body("paid once", output_tokens=40))
+    job = jobs.new(body("paid once", output_tokens=40))
     result = jobs.succeeded(job)
     gateway.stop()
     # As if the worker had died between the last event and the ending.
@@ -242,12 +243,12 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish(stack, s
     front = stack.start("serve")
     worker = stack.start("worker", DRAIN_TIMEOUT=setting(300))
     jobs = Jobs(front)
-    job = jobs.submit(body(**LONG))
+    job = jobs.new(body(**LONG))
     jobs.wait(job, "running")
     wait_until(lambda: stack.value("SELECT COUNT(*) FROM claude_proxy.job_events WHERE job_id = %s", job), 20, "events")
     worker.stop()
     assert [outcome for _, outcome, _, _ in stack.history(job)][0] == "handed_back"
-    assert jobs.find(job)["status"] == "queued"
+    assert jobs.get(job)["status"] == "queued"
     assert stack.attempts_used(job) == 0
     stack.start("worker")
     jobs.wait(job, "running")  # at once: nothing waits for a lease
@@ -259,21 +260,21 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_can(stack, simulator):
     front = stack.start("serve")
     worker = stack.start("worker", DRAIN_TIMEOUT=setting(20_000))
     jobs = Jobs(front)
-    job = jobs.submit(body(output_tokens=30, event_tokens=1, fault="event-interval=30"))
+    job = jobs.new(body(output_tokens=30, event_tokens=1, fault="event-interval=30"))
     jobs.wait(job, "running")
     worker.signal(signal.SIGTERM)
-    late = jobs.submit(body("nobody is there for it"))
+    late = jobs.new(body("nobody is there for it"))
     assert worker.wait_exit(60) == 0
-    assert jobs.find(job)["status"] == "succeeded"
+    assert jobs.get(job)["status"] == "succeeded"
     assert [outcome for _, outcome, _, _ in stack.history(job)] == ["succeeded"]
-    assert jobs.find(late)["status"] == "queued"
+    assert jobs.get(late)["status"] == "queued"
 
 
 def test_a_key_that_was_revoked_spends_nothing(stack, simulator):
     front = stack.start("serve")
     made = Admin(front).new_key(name="soon gone", team="search")
     jobs = Jobs(front, made["key"])
-    job = jobs.submit(body())
+    job = jobs.new(body())
     Admin(front).ok("POST", f"keys/{made['id']}/revoke")
     worker = stack.start("worker")
     wait_until(
@@ -295,7 +296,7 @@ def test_a_job_waits_for_its_budget_and_runs_when_there_is_more(stack, simulator
 
     # Nothing is held for it when it is submitted: there is no budget yet.
     jobs = Jobs(front, made["key"])
-    job = jobs.submit(body(max_tokens=2_000, output_tokens=20))
+    job = jobs.new(body(max_tokens=2_000, output_tokens=20))
     set_budget("0.001")
     worker = stack.start("worker", BUDGET_WAIT="0s")
     exhausted = ("waiting", "budget_exhausted")
@@ -313,7 +314,7 @@ def test_a_job_counts_as_one_request_and_is_let_in_although_the_key_has_used_its
     gateway = stack.both()
     made = Admin(gateway).new_key(name="fast", team="fast", requests_per_minute=3)
     jobs = Jobs(gateway, made["key"])
-    for job in [jobs.submit(body(f"number {number}")) for number in range(3)]:
+    for job in [jobs.new(body(f"number {number}")) for number in range(3)]:
         jobs.succeeded(job)
         assert [outcome for _, outcome, _, _ in stack.history(job)] == ["succeeded"]
     assert jobs.send("POST", "/v1/messages", body()).status == 429
@@ -324,7 +325,7 @@ def test_a_key_for_jobs_alone_has_them_carried_out(stack, simulator):
     gateway = stack.both()
     made = Admin(gateway).new_key(name="jobs only", team="search", scopes=["jobs"])
     jobs = Jobs(gateway, made["key"])
-    jobs.succeeded(jobs.submit(body()))
+    jobs.succeeded(jobs.new(body()))
     assert jobs.send("POST", "/v1/messages", body()).status == 403
     check_money(stack, simulator, gateway)
 
@@ -332,11 +333,11 @@ def test_a_key_for_jobs_alone_has_them_carried_out(stack, simulator):
 def test_jobs_are_found_while_the_queue_is_away(cluster, sqs):
     front, worker = cluster.start("serve"), cluster.start("worker")
     jobs = Jobs(front)
-    jobs.succeeded(jobs.submit(body()))
+    jobs.succeeded(jobs.new(body()))
     sqs.stop("kill")
     try:
         for number in range(3):
-            jobs.succeeded(jobs.submit(body(f"number {number}")), timeout=60)
+            jobs.succeeded(jobs.new(body(f"number {number}")), timeout=60)
         assert metric(worker, "queue_failures_total") > 0
     finally:
         sqs.start()

@@ -1,20 +1,16 @@
-"""Durable jobs as a caller sees them, and processes that carry them out: on SQLite alone, or on PostgreSQL, Redis and a
-queue that speaks the protocol of Amazon SQS."""
+"""Processes that carry jobs out: on SQLite alone, or on PostgreSQL, Redis and a queue that speaks the protocol of
+Amazon SQS."""
 
-import json
 import os
 import tempfile
 import uuid
 
 from support.admin import cli
-from support.client import request
 from support.cluster import Database
-from support.gateway import KEY, UNPREFIXED, Gateway
-from support.timing import setting, wait_until
+from support.gateway import UNPREFIXED, Gateway
+from support.timing import setting
 
 MODEL = "claude-haiku-4-5-20251001"
-VERSION = ("anthropic-version", "2023-06-01")
-FINAL = ("succeeded", "failed", "cancelled", "expired", "dead")
 AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
 
 
@@ -26,68 +22,6 @@ def body(text="hello", max_tokens=64, **sim):
         "max_tokens": max_tokens,
         "messages": [{"role": "user", "content": "\n".join([*lines, text])}],
     }
-
-
-class Jobs:
-    """The API of one gateway with one key."""
-
-    def __init__(self, gateway, key=KEY):
-        self.gateway, self.key = gateway, key
-
-    def send(self, method, path, content=None, headers=(), timeout=60):
-        data = None if content is None else json.dumps(content).encode()
-        with self.gateway.client(timeout=timeout) as client:
-            return client.ask(request(method, path, data, [VERSION, *headers], key=self.key))
-
-    def submit(self, what, **members):
-        """With a user agent of its own, by which its calls upstream and its ledger rows are found."""
-        agent = ("user-agent", "job-" + uuid.uuid4().hex)
-        answer = self.send("POST", "/v1/jobs", {"request": what, **members}, [agent])
-        assert answer.status == 202, (answer.status, answer.body)
-        return answer.json()["id"]
-
-    def find(self, job):
-        answer = self.send("GET", f"/v1/jobs/{job}")
-        assert answer.status == 200, (answer.status, answer.body)
-        return answer.json()
-
-    def wait(self, job, *states, timeout=30):
-        """Until it has one of the states, or is final."""
-        states = states or FINAL
-        return wait_until(
-            lambda: (lambda it: it if it["status"] in states else None)(self.find(job)), timeout,
-            f"{job} to be {states}"
-        )
-
-    def result(self, job):
-        answer = self.send("GET", f"/v1/jobs/{job}/result")
-        assert answer.status == 200, (answer.status, answer.body)
-        return answer.json()
-
-    def events(self, job):
-        """The log of a job that has ended, as (id, name, data)."""
-        answer = self.send("GET", f"/v1/jobs/{job}/events")
-        assert answer.status == 200, (answer.status, answer.body)
-        found = []
-        for block in answer.body.decode().replace("\r\n", "\n").split("\n\n"):
-            lines = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
-            if "id" in lines:
-                found.append((int(lines["id"]), lines["event"], json.loads(lines["data"])))
-        return found
-
-    def cancel(self, job):
-        return self.send("POST", f"/v1/jobs/{job}/cancel")
-
-    def succeeded(self, job, timeout=30):
-        it = self.wait(job, timeout=timeout)
-        assert it["status"] == "succeeded", it
-        return self.result(job)
-
-    def direct(self, what):
-        """What the same request gets without a job."""
-        answer = self.send("POST", "/v1/messages", what)
-        assert answer.status == 200, (answer.status, answer.body)
-        return answer.json()
 
 
 class Stack:
@@ -159,10 +93,3 @@ class Stack:
         for process in self.processes:
             process.cleanup()
         self._directory.cleanup()
-
-
-def metric(gateway, name, labels=""):
-    for line in gateway.metrics().body.decode().splitlines():
-        if line.startswith(f"claude_proxy_{name}{labels} "):
-            return float(line.split()[1])
-    return None
