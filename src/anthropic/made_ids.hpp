@@ -1,10 +1,12 @@
 // Finds in an answer the ids of what code execution has made: files and containers. They belong to whoever asked.
 //
 // Fed with the bytes as they pass, in pieces of any size, JSON or event stream: an id is a string behind the member
-// `file_id` ("file_...") or `id` ("container_..."). What the model says cannot look like it: quotes in its texts are
-// escaped. Thread rule: one thread at a time; no I/O, no clock.
+// `file_id` ("file_...") or `id` ("container_..."). What the model says must not look like it: its texts are strings,
+// in which quotes are escaped, and what it calls a tool with (`input`) is passed over. Thread rule: one thread at a
+// time; no I/O, no clock.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -20,7 +22,18 @@ public:
     void feed(std::string_view bytes, const std::function<void(const std::string& id)>& found);
 
 private:
-    std::string kept_;  // the end of what was fed: an id may begin there
+    enum class place : std::uint8_t { outside, in_string, behind_backslash };
+
+    void on_structure(char c);
+    bool is_made_id() const;
+
+    place place_ = place::outside;
+    bool is_plain_ = true;      // the string has no escapes and is short enough to be a name or an id
+    bool is_value_ = false;     // a colon came before
+    std::string text_;          // of the string that is read, or was read last
+    std::string name_;          // of the member whose value comes; empty: none that matters
+    std::uint32_t depth_ = 0;   // open objects and lists
+    std::uint32_t passed_ = 0;  // the depth from which on all is passed over; 0: nothing is
     std::unordered_set<std::string> seen_;
 };
 

@@ -35,6 +35,23 @@ TEST(made_ids, files_and_the_container_are_found_in_pieces_of_any_size) {
     }
 }
 
+TEST(made_ids, what_the_model_calls_a_tool_with_is_no_id) {
+    constexpr std::string_view called =
+        R"({"content":[{"type":"tool_use","id":"toolu_1","input":{"file_id":"file_no","d":[{"file_id":"file_no2"}]}},)"
+        R"({"type":"server_tool_use","input":{"id":"container_no"}},{"file_id":"file_yes"}],)"
+        R"("container":{"id":"container_yes"},"input":"file_id","text":{"file_id":"file_yes2"}})";
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{9}, called.size()}) {
+        EXPECT_EQ(found_in(called, piece), (std::vector<std::string>{"file_yes", "container_yes", "file_yes2"}))
+            << piece;
+    }
+}
+
+TEST(made_ids, members_hidden_in_strings_and_escapes_are_none) {
+    EXPECT_TRUE(found_in(R"({"a":"\",\"file_id\":\"file_no\"","b":"x\\","file_id":"fi\u006ce_no"})", 3).empty());
+    EXPECT_TRUE(found_in(R"(["file_id","file_no"])", 3).empty());
+    EXPECT_EQ(found_in(R"({"b":"x\\","file_id":"file_yes"})", 3).size(), 1u);
+}
+
 TEST(made_ids, an_id_without_end_is_none) {
     EXPECT_TRUE(found_in("{\"file_id\":\"file_" + std::string(1000, 'x') + "\"}", 100).empty());
     EXPECT_TRUE(found_in("{\"file_id\":\"file_1", 5).empty());

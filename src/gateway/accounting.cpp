@@ -5,6 +5,9 @@
 namespace gateway {
 namespace {
 
+constexpr std::int64_t day_ms = 86'400'000;
+constexpr std::int64_t last_of_day(std::int64_t ms) { return ms - ms % day_ms + day_ms - 1; }
+
 constexpr std::uint64_t characters_per_token = 4;  // of output that was seen and not counted (docs/protocol.md, prices)
 
 }  // namespace
@@ -80,9 +83,9 @@ accounting::~accounting() {
 
 bool accounting::begin(std::uint32_t number) {
     row_.number = number;
-    // Another attempt begins when the one before has ended, which was told by the clock and not by the reactor's turn.
-    const std::int64_t now_us = number == 1 ? x_.client.reactor().now_us() : net::monotonic_us();
-    row_.started_ms = began_at_ms(x_) + (now_us - x_.began_us) / 1000;
+    // Days are those of budgets: what is paid for with the money of one is spent in it, also when it begins just after.
+    const std::int64_t held_at = admitted_.budgets.moment();
+    row_.started_ms = admitted_.budgets.empty() ? now_at_ms(x_) : std::min(now_at_ms(x_), last_of_day(held_at));
     row_.stream = view_.stream;
     x_.record.answer = {};
     x_.record.upstream_request_id.clear();
@@ -91,6 +94,12 @@ bool accounting::begin(std::uint32_t number) {
 }
 
 void accounting::end(const relay_outcome& how) { finish(how); }
+
+bool accounting::covers_another() {
+    const auto needed = base::add_saturated(admitted_.cost, admitted_.bound.cost);
+    const auto missing = needed - admitted_.budgets.amount();
+    return admitted_.budgets.empty() || missing <= 0 || admitted_.budgets.raise(missing, now_at_ms(x_));
+}
 
 void accounting::finish(const relay_outcome& how) {
     const anthropic::metered& seen = x_.record.answer;

@@ -17,6 +17,8 @@ public:
 
     bool begin(std::uint32_t number) override;
     void end(const relay_outcome& how) override;
+    // The hold is for one attempt: what those before were billed is held on top of it.
+    bool covers_another() override;
 
 private:
     void finish(const relay_outcome& how);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/time_text.hpp"
 #include "governance/job_holds.hpp"
@@ -16,6 +17,7 @@ using base::errc;
 using base::fail;
 using governance::verdict;
 
+constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t bytes_per_token_estimate = 4;  // as Anthropic's own gateway counts; corrected by the answer
 constexpr std::chrono::seconds set_aside_look_again{60};
 
@@ -33,7 +35,7 @@ std::string_view whose(const exchange& x, governance::scope where) {
 
 std::optional<std::chrono::seconds> until_reset(const exchange& x, const governance::budget_account::identity& who) {
     if (!who.ends) return std::nullopt;
-    return std::chrono::seconds((std::max<std::int64_t>(*who.ends - began_at_ms(x), 0) + 999) / 1000);
+    return std::chrono::seconds((std::max<std::int64_t>(*who.ends - now_at_ms(x), 0) + 999) / 1000);
 }
 
 std::string dollars_spent(const governance::budget_view& view) {
@@ -165,15 +167,16 @@ net::task<base::result<void>> count_as_request(exchange& x, const limiters& limi
 
 net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
                                            governance::budget_claim& claim) {
-    const std::int64_t began = began_at_ms(x);
-    if (claim.hold_now(began)) co_return base::result<void>();
+    const auto now = [&] { return now_at_ms(x); };
+    if (claim.hold_now(claim.moment())) co_return base::result<void>();
     net::signal decided(x.client.reactor());
-    const auto now = [&] { return began + (net::monotonic_us() - x.began_us) / 1000; };
     const auto wake = decided.notifier();
     verdict outcome = claim.advance(now(), wake);
     const std::int64_t deadline = x.client.reactor().now_ms() + s.who.rules.budget_wait.count();
     while (outcome == verdict::waiting) {
-        x.client.timer().set(deadline);
+        const std::int64_t period_left = claim.ends() ? std::max<std::int64_t>(*claim.ends() - now(), 0) + 1 : never;
+        const std::int64_t left = std::max<std::int64_t>(deadline - x.client.reactor().now_ms(), 0);
+        x.client.timer().set_after(std::min(left, period_left));
         const net::wake why = co_await decided.wait(x.client.timer(), &x.client.stream());
         if (why == net::wake::hangup || why == net::wake::cancelled) {
             claim.give_up(now());
@@ -181,7 +184,12 @@ net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricin
                            why == net::wake::hangup ? "" : "The gateway is shutting down.");
         }
         outcome = claim.advance(now(), wake);
-        if (why == net::wake::timeout) break;
+        if (outcome == verdict::waiting && claim.ends() && now() >= *claim.ends()) {
+            claim = governance::budget_claim(x.caller->budgets, claim.amount(), now());
+            outcome = claim.advance(now(), wake);
+        } else if (why == net::wake::timeout && x.client.reactor().now_ms() >= deadline) {
+            break;
+        }
     }
     if (outcome == verdict::held) co_return base::result<void>();
     auto why = refusal_of(x, *claim.refused_by(), bound, outcome, s.who.money.database_reachable());
@@ -230,7 +238,7 @@ base::error model_refusal(std::string_view model) {
 admission::~admission() {
     const std::int64_t now_us = x_.client.reactor().now_us();
     for (auto* const limit : limits_) limit->finish(input_estimate_, input_used, output_used, now_us);
-    budgets.settle(cost, began_at_ms(x_) + (now_us - x_.began_us) / 1000);
+    budgets.settle(cost, now_at_ms(x_));
 }
 
 net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::request_view& view,
@@ -263,16 +271,16 @@ net::task<base::result<void>> admit(exchange& x, service& s, const anthropic::re
     }
 
     // Budgets: what the request may cost at most is held until it is known what it did.
-    into.facts = facts_of(view, found, body_bytes, began_at_ms(x));
+    into.facts = facts_of(view, found, body_bytes, now_at_ms(x));
     into.bound = s.who.prices.bound_of(view.model, into.facts);
     if (caller.budgets.empty()) co_return base::result<void>();
-    into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
+    into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, into.facts.at_ms);
     if (x.money) {
         // What was held for the job when it was submitted has come with its claim.
         x.money->give_to(into.budgets);
         x.money.reset();
     }
-    if (into.budgets.hold_now(began_at_ms(x))) co_return base::result<void>();
+    if (into.budgets.hold_now(into.facts.at_ms)) co_return base::result<void>();
     auto held = co_await hold_budgets(x, s, into.bound, into.budgets);
     if (!held) into.input_used = 0;  // nothing will be sent: the estimate goes back
     co_return held;
@@ -284,11 +292,11 @@ net::task<base::result<void>> admit_job(exchange& x, service& s, const anthropic
     const governance::caller& caller = *x.caller;
     if (!caller.may_use_model(view.model)) co_return std::unexpected(model_refusal(view.model));
     if (auto may = co_await count_as_request(x, limits_on(caller, view.model), view.model); !may) co_return may;
-    pricing::request_facts facts = facts_of(view, found, body_bytes, began_at_ms(x));
+    pricing::request_facts facts = facts_of(view, found, body_bytes, now_at_ms(x));
     facts.batch = batch;
     into.bound = s.who.prices.bound_of(view.model, facts);
     if (caller.budgets.empty()) co_return base::result<void>();
-    into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, began_at_ms(x));
+    into.budgets = governance::budget_claim(caller.budgets, into.bound.cost, facts.at_ms);
     co_return co_await hold_budgets(x, s, into.bound, into.budgets);
 }
 

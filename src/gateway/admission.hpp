@@ -38,8 +38,9 @@ private:
 // budget: it would spend past it. Nothing: it may pass.
 std::optional<base::error> unaccounted_refusal(const exchange& x);
 
-// Holds what the claim asks for, and waits where a budget is contended. Errors: budget_exhausted, budget_contended,
-// budget_set_aside, budget_unavailable, client_left, shutting_down; then nothing is held.
+// Holds what the claim of the caller's budgets asks for, and waits where one is contended; when a period ends while it
+// waits, the claim is for the next one. Errors: budget_exhausted, budget_contended, budget_set_aside,
+// budget_unavailable, client_left, shutting_down; then nothing is held.
 net::task<base::result<void>> hold_budgets(exchange& x, service& s, const pricing::bound& bound,
                                            governance::budget_claim& claim);
 

@@ -23,7 +23,8 @@ constexpr std::uint64_t object_bytes_max = 1 << 20;    // a batch as JSON
 constexpr std::uint64_t page_bytes_max = 16 << 20;     // a page of 1,000 of them
 constexpr std::size_t line_bytes_max = 64 << 20;       // one result
 constexpr std::size_t pages_searched_max = 20;
-constexpr time_ms clocks_differ_ms = 60'000;  // ours and the upstream's
+constexpr time_ms clocks_differ_ms = 60'000;       // ours and the upstream's
+constexpr time_ms made_within_ms = 2 * 3'600'000;  // from the row to the end of the call that makes the batch
 constexpr std::string_view batches_path = "/v1/messages/batches";
 
 // Lines out of pieces.
@@ -71,9 +72,9 @@ std::size_t batch_calls::credentials() const {
     return std::max<std::size_t>(upstream_.settings().credentials.size(), 1);
 }
 
-std::string batch_calls::call_head(std::string_view headers) const {
+std::string batch_calls::call_head(std::string_view credential, std::string_view headers) const {
     return fmt::format(" HTTP/1.1\r\nhost: {}\r\n{}accept-encoding: identity\r\nuser-agent: claude-proxy/{}\r\n{}",
-                       upstream_.where().host_header, headers, CLAUDE_PROXY_VERSION, upstream_.credential_line());
+                       upstream_.where().host_header, headers, CLAUDE_PROXY_VERSION, credential);
 }
 
 std::string batch_calls::request_line(std::string_view method, std::string_view below) const {
@@ -81,9 +82,9 @@ std::string batch_calls::request_line(std::string_view method, std::string_view 
 }
 
 net::task<base::result<batch_calls::sight>> batch_calls::see(net::timer& clock, const std::string& upstream_id) const {
-    // The credentials are used in turn, and only that of the batch's workspace sees it.
+    // Only the credential of the batch's workspace sees it.
     for (std::size_t tried = 0; tried < credentials(); ++tried) {
-        sight seen{.there = false, .status = {}, .head = call_head()};
+        sight seen{.there = false, .status = {}, .head = call_head(upstream_.credential_line(tried))};
         const std::string head = request_line("GET", "/" + upstream_id) + seen.head;
         const auto got = co_await fetch(upstream_, clock, nullptr, head, object_bytes_max);
         if (!got) co_return std::unexpected(got.error());
@@ -121,7 +122,8 @@ net::task<base::result<int>> batch_calls::results(net::timer& clock, const std::
 
 net::task<base::result<fetched>> batch_calls::create(net::timer& clock, std::string_view headers,
                                                      std::string_view body) const {
-    const std::string head = request_line("POST", "") + call_head(headers) + "content-type: application/json\r\n";
+    const std::string head = request_line("POST", "") + call_head(upstream_.credential_line(), headers) +
+                             "content-type: application/json\r\n";
     co_return co_await post(upstream_, clock, head, body, object_bytes_max);
 }
 
@@ -146,7 +148,7 @@ net::task<std::optional<std::string>> batch_calls::search(net::timer& clock, con
                                                           const question& unknown) const {
     bool may_come = false;
     for (std::size_t tried = 0; tried < credentials(); ++tried) {
-        const std::string head = call_head();
+        const std::string head = call_head(upstream_.credential_line(tried));
         std::vector<anthropic::batch_state> candidates;
         std::string after;
         bool more = true;
@@ -162,7 +164,7 @@ net::task<std::optional<std::string>> batch_calls::search(net::timer& clock, con
                 if (!made_at) continue;
                 if (*made_at < one.created_at - clocks_differ_ms)
                     more = false;  // the newest come first
-                else if (state->requests == one.requests)
+                else if (*made_at <= one.created_at + made_within_ms && state->requests == one.requests)
                     candidates.push_back(std::move(*state));
             }
             if (more) after = "&after_id=" + page->entries.back().id;

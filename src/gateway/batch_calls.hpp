@@ -59,7 +59,8 @@ public:
 private:
     net::task<std::optional<std::string>> digest_of_results(net::timer& clock, const std::string& upstream_id,
                                                             const std::string& head) const;
-    std::string call_head(std::string_view headers = "anthropic-version: 2023-06-01\r\n") const;
+    std::string call_head(std::string_view credential,
+                          std::string_view headers = "anthropic-version: 2023-06-01\r\n") const;
     std::string request_line(std::string_view method, std::string_view below) const;
     std::size_t credentials() const;
 

@@ -71,7 +71,7 @@ net::task<base::result<contents>> inspect(exchange& x, service& s, std::string_v
         }
         const auto features = anthropic::read_features(params);
         found.references |= features.references;
-        auto facts = facts_of(*view, features, params.size(), began_at_ms(x));
+        auto facts = facts_of(*view, features, params.size(), now_at_ms(x));
         facts.batch = true;
         add(found.bound, s.who.prices.bound_of(view->model, facts));
         ids.add((*item)->custom_id);
@@ -85,8 +85,6 @@ net::task<base::result<contents>> inspect(exchange& x, service& s, std::string_v
     found.digest = ids.text();
     co_return found;
 }
-
-std::int64_t clock_ms(const exchange& x) { return began_at_ms(x) + static_cast<std::int64_t>(x.elapsed_us() / 1000); }
 
 // Whether upstream has made the batch, as far as the calls tell. What nobody can tell a poller finds out.
 class fate final : public attempt_observer {
@@ -135,7 +133,7 @@ net::task<base::result<void>> enter(exchange& x, service& s, const contents& fou
     entry.digest = found.digest;
     entry.requests = found.requests;
     entry.bound = found.bound.cost;
-    entry.created_at = began_at_ms(x);
+    entry.created_at = held.moment();  // the day of its money
     using entering = resources::batch_book::entering;
     const auto how = std::make_shared<std::atomic<entering>>(entering::waiting);
     struct giving_up {  // however this ends: a row for a batch that is not sent must not stay
@@ -200,7 +198,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
     }
     std::optional<fate> outcome_upstream;
     if (found->requests > 0) {
-        governance::budget_claim claim(x.caller->budgets, found->bound.cost, began_at_ms(x));
+        governance::budget_claim claim(x.caller->budgets, found->bound.cost, now_at_ms(x));
         auto held = co_await admit_batch(x, s, found->bound, claim);
         if (held) held = co_await enter(x, s, *found, std::move(claim));
         if (!held) {
@@ -225,7 +223,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
         const auto state = anthropic::read_batch_state(text);
         if (!state || !outcome_upstream) co_return;
         outcome_upstream->made();
-        lead.finish(clock_ms(x));
+        lead.finish(now_at_ms(x));
         awaited<bool> opened(x.client.reactor());
         s.batches.opened(x.record.request_id, state->id, [done = opened.taker()] { done(true); });
         co_await record_made(x, s, resources::kind::batch, text);
@@ -233,7 +231,7 @@ net::task<void> make_batch(exchange& x, service& s, const http::request_head& he
         co_await opened.wait(x.client.timer(), nullptr);
     };
     auto outcome = co_await forward(x, s, next);
-    if (outcome_upstream && outcome_upstream->is_open()) lead.doubt(clock_ms(x));
+    if (outcome_upstream && outcome_upstream->is_open()) lead.doubt(now_at_ms(x));
     co_await answer_failure(x, outcome);
 }
 

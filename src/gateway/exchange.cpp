@@ -100,6 +100,8 @@ std::int64_t began_at_ms(const exchange& x) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(x.record.started_at.time_since_epoch()).count();
 }
 
+std::int64_t now_at_ms(const exchange& x) { return began_at_ms(x) + (net::monotonic_us() - x.began_us) / 1000; }
+
 milliseconds patience_after_leaving(const exchange& x, const service& s) {
     return x.recording ? s.upstream.settings().total_timeout : s.options.leave_drain;
 }

@@ -82,6 +82,9 @@ std::string public_base(const exchange& x, const http::request_head& head);
 
 // Milliseconds since 1970 at which the request began; the rules of keys, prices and budgets are those of this moment.
 std::int64_t began_at_ms(const exchange& x);
+// Milliseconds since 1970 now: the beginning, and what the monotonic clock says since. A body may take hours to come:
+// money is held, and spent, in the period that it is held in.
+std::int64_t now_at_ms(const exchange& x);
 
 // Status line and headers of an answer that go on to the client: verbatim and in order, without hop-by-hop fields, the
 // edge's own, the upstream's rate limits, cache-control and framing. Appended to `made`.

@@ -60,7 +60,7 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
     if (!head) co_return after_sending(nothing(head.error()), 0);
     const int status = (*head)->status;
     x.record.upstream_head_us = x.elapsed_us();
-    if (s.quota) s.quota->note(**head, began_at_ms(x) + static_cast<std::int64_t>(x.elapsed_us() / 1000));
+    if (s.quota) s.quota->note(**head, now_at_ms(x));
     if (what.unavailable_is_failure && (*head)->status >= 500) {
         co_return nothing({errc::upstream_unavailable, fmt::format("The upstream answered {}.", status)});
     }
@@ -112,7 +112,8 @@ net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what) {
             co_await refuse(x, std::move(*outcome.failure));  // an answer has begun: only notes the reason
             co_return forward_outcome{};
         }
-        if (!upstream::may_repeat(last, s.options.attempts_max)) {
+        if (!upstream::may_repeat(last, s.options.attempts_max) ||
+            (what.observer && !what.observer->covers_another())) {
             co_return forward_outcome{std::move(outcome.failure), std::move(outcome.error_json)};
         }
         pooled = upstream::reuse::never;  // the others in the pool may be as old

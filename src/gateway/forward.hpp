@@ -18,6 +18,8 @@ public:
     virtual bool begin(std::uint32_t number) = 0;
     // It is over; x.record.answer has what was metered.
     virtual void end(const relay_outcome& how) = 0;
+    // Whether what is held pays for one more.
+    virtual bool covers_another() { return true; }
 };
 
 // What is done with an answer of success before the client has it; only with one that is short enough to be held.
@@ -38,8 +40,8 @@ struct forwarding {
     std::function<void()> release_body{};  // no other attempt will follow: the body may go
     // Never a pooled connection: one that closes without a byte could have taken the request, and it would be repeated.
     bool fresh_connection = false;
-    bool unavailable_is_failure = false;   // a status of 500 or more is not relayed: the caller has better
-    milliseconds connect_at_most{0};       // 0: the upstream's own settings
+    bool unavailable_is_failure = false;  // a status of 500 or more is not relayed: the caller has better
+    milliseconds connect_at_most{0};      // 0: the upstream's own settings
     milliseconds head_at_most{0};
     attempt_observer* observer = nullptr;
 };

@@ -108,8 +108,7 @@ net::task<void> governed(exchange& x, service& s, const http::request_head& head
     };
     auto outcome = co_await forward(x, s, next);
 
-    if (x.recording && x.record.answer.state == anthropic::answer_state::complete)
-        lead.finish(began_at_ms(x) + static_cast<std::int64_t>(x.elapsed_us() / 1000));
+    if (x.recording && x.record.answer.state == anthropic::answer_state::complete) lead.finish(now_at_ms(x));
 
     // 5. What nobody answered yet is answered here; the frame records.
     co_await answer_failure(x, outcome);

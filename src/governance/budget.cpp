@@ -10,15 +10,21 @@ void budget_account::take(pico_dollars amount) {
 }
 
 bool budget_account::try_take(pico_dollars amount, time_ms now) {
-    const pico_dollars used = used_.fetch_add(amount) + amount;
-    const pico_dollars lease = lease_.load();
-    if (used <= lease && now < valid_until_.load(std::memory_order_relaxed)) {
-        if (lease - used < low_.load(std::memory_order_relaxed)) wish();
-        holds_.fetch_add(1, std::memory_order_relaxed);
-        return true;
+    if (now >= valid_until_.load(std::memory_order_relaxed)) return false;
+    // Never a sum that is larger than the lease: what a caller asks for may be as large as the type.
+    pico_dollars used = used_.load();
+    do {
+        if (amount > lease_.load() - used) return false;
+    } while (!used_.compare_exchange_weak(used, used + amount));
+    // Whoever makes the lease smaller writes it first and looks at the holds then: one of us sees the other.
+    const pico_dollars room = lease_.load() - used - amount;
+    if (room < 0) {
+        used_.fetch_sub(amount);
+        return false;
     }
-    used_.fetch_sub(amount);
-    return false;
+    if (room < low_.load(std::memory_order_relaxed)) wish();
+    holds_.fetch_add(1, std::memory_order_relaxed);
+    return true;
 }
 
 // Spent and settled money only grow (a budget that is raised is told by `renew`): what does not fit now never will.
@@ -41,6 +47,7 @@ bool budget_account::hold_now(pico_dollars amount, time_ms now) {
     // Who comes while others wait stands in line: else small requests could keep a large one out for ever.
     if (hard_.load(std::memory_order_relaxed)) return waiting_.load() == 0 && try_take(amount, now);
     take(amount);
+    if (resting_.load(std::memory_order_relaxed)) wish();
     return true;
 }
 
@@ -183,6 +190,7 @@ budget_view budget_account::view() const {
     budget_view made;
     made.limit = limit_;
     made.unreported = unreported_.load();
+    made.acknowledged = acknowledged_.load();
     made.spent = base::add_saturated(spent_, made.unreported);
     made.held = used_.load() - made.unreported;
     made.lease = lease_.load();
@@ -196,25 +204,37 @@ budget_view budget_account::view() const {
     return made;
 }
 
+namespace {
+
+bool lies_in(const budget_account::identity& period, time_ms moment) {
+    return moment >= period.begins && (!period.ends || moment < *period.ends);
+}
+
+}  // namespace
+
 budget_account& budget_book::account_at(time_ms now) {
     budget_account* found = current_.load(std::memory_order_acquire);
-    const auto holds = [now](const budget_account& account) {
-        return now >= account.who().begins && (!account.who().ends || now < *account.who().ends);
-    };
-    if (found && holds(*found)) return *found;
+    if (found && lies_in(found->who(), now)) return *found;
     const std::lock_guard lock(mutex_);
-    found = current_.load(std::memory_order_acquire);
-    if (found && holds(*found)) return *found;
-    const time_ms begins = period_start(what_.every, now);
-    budget_account& made = owner_.make_account({.number = 0,
-                                                .budget_id = what_.id,
-                                                .where = what_.where,
-                                                .scope_id = what_.scope_id,
-                                                .every = what_.every,
-                                                .begins = begins,
-                                                .ends = period_end(what_.every, now)});
-    current_.store(&made, std::memory_order_release);
-    return made;
+    // There is one account a period, whoever comes late: it stands for one row of leases.
+    const auto known = std::ranges::find_if(made_, [&](const budget_account* each) {
+        return each->who().every == what_.every && lies_in(each->who(), now);
+    });
+    if (known != made_.end()) {
+        found = *known;
+    } else {
+        found = &owner_.make_account({.number = 0,
+                                      .budget_id = what_.id,
+                                      .where = what_.where,
+                                      .scope_id = what_.scope_id,
+                                      .every = what_.every,
+                                      .begins = period_start(what_.every, now),
+                                      .ends = period_end(what_.every, now)});
+        made_.push_back(found);
+    }
+    const budget_account* const current = current_.load(std::memory_order_relaxed);
+    if (!current || current->who().begins < found->who().begins) current_.store(found, std::memory_order_release);
+    return *found;
 }
 
 budget budget_book::what() const {
@@ -276,7 +296,7 @@ std::vector<budget_account*> budget_registry::accounts() const {
 }
 
 budget_claim::budget_claim(std::span<const std::shared_ptr<budget_book>> budgets, pico_dollars amount, time_ms now)
-    : amount_(amount), now_(now) {
+    : amount_(amount), moment_(now), now_(now) {
     accounts_.reserve(budgets.size());
     for (const auto& book : budgets) accounts_.push_back(&book->account_at(now));
 }
@@ -291,11 +311,20 @@ budget_claim& budget_claim::operator=(budget_claim&& other) noexcept {
     accounts_ = std::move(other.accounts_);
     brought_ = std::move(other.brought_);
     amount_ = other.amount_;
+    moment_ = other.moment_;
     now_ = other.now_;
     held_ = other.held_;
     waiter_ = std::move(other.waiter_);
     stuck_ = other.stuck_;
     return *this;
+}
+
+std::optional<time_ms> budget_claim::ends() const {
+    std::optional<time_ms> first;
+    for (const auto* account : accounts_) {
+        if (const auto ends = account->who().ends; ends && (!first || *ends < *first)) first = ends;
+    }
+    return first;
 }
 
 bool budget_claim::hold_now(time_ms now) {
@@ -369,6 +398,19 @@ void budget_claim::settle(pico_dollars cost, time_ms now) {
     }
     held_ = 0;
     accounts_.clear();
+}
+
+bool budget_claim::raise(pico_dollars by, time_ms now) {
+    for (std::size_t i = 0; i < held_; ++i) {
+        if (accounts_[i]->hold_now(by, now)) {
+            accounts_[i]->join_holds();
+            continue;
+        }
+        while (i > 0) accounts_[--i]->lower_hold(by, now);
+        return false;
+    }
+    amount_ += by;
+    return true;
 }
 
 void budget_claim::hand_over(std::span<budget_account* const> those, time_ms now) {

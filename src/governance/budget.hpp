@@ -55,12 +55,13 @@ private:
 // What an account looks like from outside; for the keeper, metrics and refusals.
 struct budget_view {
     pico_dollars limit = 0;
-    pico_dollars spent = 0;       // all replicas, as far as the database knows, and this one's settled money
-    pico_dollars held = 0;        // of this replica
-    pico_dollars unreported = 0;  // settled here, not in the database yet
-    pico_dollars lease = 0;       // room for held + unreported
-    pico_dollars set_aside = 0;   // held for queued jobs and batches, which belong to no replica
-    pico_dollars wanted = 0;      // sum of what waits
+    pico_dollars spent = 0;         // all replicas, as far as the database knows, and this one's settled money
+    pico_dollars held = 0;          // of this replica
+    pico_dollars unreported = 0;    // settled here, not in the database yet
+    pico_dollars acknowledged = 0;  // settled here and in the database, since the account was made
+    pico_dollars lease = 0;         // room for held + unreported
+    pico_dollars set_aside = 0;     // held for queued jobs and batches, which belong to no replica
+    pico_dollars wanted = 0;        // sum of what waits
     pico_dollars wanted_first = 0;
     std::uint32_t waiting = 0;
     std::int64_t holds = 0;  // requests that hold
@@ -128,8 +129,8 @@ public:
     void renew(const lease_news& news, time_ms now);
     // Before the keeper gives lease back: takes away up to `amount` of the unused part; how much it was.
     pico_dollars shrink(pico_dollars amount);
-    // The sum that `acknowledged` was told so far.
-    pico_dollars acknowledged_total() const { return acknowledged_.load(); }
+    // The keeper will not look any more before there is a wish.
+    void rest(bool resting) { resting_.store(resting); }
 
     budget_view view() const;
     // Set when the account needs the keeper before its next round; cleared by the read.
@@ -159,6 +160,7 @@ private:
     std::atomic<std::uint32_t> waiting_{0};
     std::atomic<bool> hard_{true};
     std::atomic<bool> wish_{false};
+    std::atomic<bool> resting_{false};
 
     mutable std::mutex mutex_;  // everything below; and whatever changes lease_ and used_ together
     std::list<std::shared_ptr<budget_waiter>> queue_;
@@ -185,7 +187,8 @@ private:
     budget_registry& owner_;
     mutable std::mutex mutex_;
     budget what_;
-    std::atomic<budget_account*> current_{nullptr};
+    std::vector<budget_account*> made_;              // one a period
+    std::atomic<budget_account*> current_{nullptr};  // of the latest
 };
 
 // All accounts of the process. Accounts are never freed: a day's budget makes 365 a year.
@@ -222,6 +225,11 @@ public:
     budget_claim& operator=(budget_claim&& other) noexcept;
     ~budget_claim();
 
+    // The moment whose periods it is for, and when the first of these ends (nothing: never). What it pays for belongs
+    // there, even when it happens later; a claim that still waits then is for a period that is over.
+    time_ms moment() const { return moment_; }
+    std::optional<time_ms> ends() const;
+
     // Before anything is held: money that is expected on an account of this claim (budget_account::expect) is what its
     // hold there is made of; only what is missing is asked for. False: not one of its accounts.
     bool bring(const budget_account* to, pico_dollars amount);
@@ -234,6 +242,8 @@ public:
     const budget_account* refused_by() const { return stuck_; }
 
     void settle(pico_dollars cost, time_ms now);
+    // Holds so much more on every account, without waiting. False: it does not fit, and nothing has changed.
+    bool raise(pico_dollars by, time_ms now);
     // Hands over the holds on `those`, and gives up the others (job_holds.hpp).
     void hand_over(std::span<budget_account* const> those, time_ms now);
     std::span<budget_account* const> accounts_held() const { return std::span(accounts_).first(held_); }
@@ -252,6 +262,7 @@ private:
     std::vector<budget_account*> accounts_;
     std::vector<pico_dollars> brought_;  // for those that are not held yet; empty: nothing was
     pico_dollars amount_ = 0;
+    time_ms moment_ = 0;
     time_ms now_ = 0;       // of the last call
     std::size_t held_ = 0;  // accounts held, from the front
     std::shared_ptr<budget_waiter> waiter_;

@@ -53,6 +53,7 @@ struct budget_keeper::state {
     std::chrono::milliseconds interval() const { return std::min(look_every, settings.budget_lease / 3); }
 
     void look_at(budget_account& account, memory& of);
+    void rest(budget_account& account, memory& of);
     void look_repeatedly(budget_account& account, memory& of);
     void raise_alerts(const budget_account& account, const lease_state& now);
     std::chrono::milliseconds round(bool everything);
@@ -66,20 +67,23 @@ struct budget_keeper::state {
 void budget_keeper::state::look_at(budget_account& account, memory& of) {
     const time_ms now = hooks.now();
     const auto& who = account.who();
-    if (who.ends && now >= *who.ends && account.view().held == 0 && account.view().unreported == 0) {
+    const auto is_over = [&](const budget_view& view) {
+        return who.ends && now >= *who.ends && view.held == 0 && view.unreported == 0 && view.waiting == 0;
+    };
+    if (is_over(account.view())) {
         if (of.leased) {
             on->execute(
                 "DELETE FROM claude_proxy.budget_leases WHERE budget_id = $1 AND period_start = $2 AND replica = $3",
                 {who.budget_id, who.begins, replica});
         }
         of.leased = false;
-        of.next = steady_clock::time_point::max();
+        rest(account, of);
         return;
     }
     database::transaction work(*on);
     const lease_state state = read_lease(*on, who, replica, now);
     const budget_view view = account.view();
-    const pico_dollars acknowledged = account.acknowledged_total();
+    const pico_dollars acknowledged = view.acknowledged;
     const pico_dollars activity = base::add_saturated(acknowledged, view.held + view.unreported);
     const bool idle = of.seen == activity && view.waiting == 0;
     of.seen = activity;
@@ -124,6 +128,16 @@ void budget_keeper::state::look_at(budget_account& account, memory& of) {
     const bool waiting = account.view().waiting > 0;
     of.looked = steady_clock::now();
     of.next = steady_clock::now() + (waiting ? contended_every : interval());
+    // Nobody uses it and nothing is leased. Its row stays, since the ledger's writer counts in it.
+    if (idle && !waiting && amount == 0 && view.held == 0 && view.unreported == 0) rest(account, of);
+}
+
+// Until somebody wishes. Who took something before it could see that we rest is seen here.
+void budget_keeper::state::rest(budget_account& account, memory& of) {
+    account.rest(true);
+    of.next = steady_clock::time_point::max();
+    const budget_view view = account.view();
+    if (view.acknowledged + view.held + view.unreported != of.seen) account.look_again();
 }
 
 void budget_keeper::state::raise_alerts(const budget_account& account, const lease_state& now) {
@@ -149,14 +163,23 @@ std::chrono::milliseconds budget_keeper::state::round(bool everything) {
         wanted = wanted_by_others(*on, replica, hooks.now());
     }
     auto next = all.empty() ? steady_clock::now() + interval() : others_next;
+    const auto look_if_due = [&](budget_account& account, memory& of) {
+        if (!everything && steady_clock::now() < of.next) return;
+        account.rest(false);
+        account.take_wish();
+        look_repeatedly(account, of);
+    };
+    // Those first for which somebody waits, here or on another replica.
     for (budget_account* account : all) {
         memory& of = memories[account->who().number];
         const bool is_wanted = of.leased && std::ranges::find(wanted, account->who().budget_id) != wanted.end();
-        if (account->wishes() || is_wanted) of.next = std::min(of.next, of.looked + pause_min);
-        if (everything || steady_clock::now() >= of.next) {
-            account->take_wish();
-            look_repeatedly(*account, of);
-        }
+        if (!account->wishes() && !is_wanted) continue;
+        of.next = std::min(of.next, of.looked + pause_min);
+        look_if_due(*account, of);
+    }
+    for (budget_account* account : all) {
+        memory& of = memories[account->who().number];
+        look_if_due(*account, of);
         next = std::min(next, of.next);
     }
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(next - steady_clock::now());

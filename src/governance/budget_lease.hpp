@@ -35,7 +35,7 @@ struct lease_wish {
     pico_dollars used = 0;     // held + unreported
     pico_dollars waiting = 0;  // sum of the queue
     pico_dollars waiting_first = 0;
-    pico_dollars acknowledged = 0;  // budget_account::acknowledged_total
+    pico_dollars acknowledged = 0;  // budget_view::acknowledged
     bool idle = false;              // nothing happened since the last look
 };
 

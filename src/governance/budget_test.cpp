@@ -217,6 +217,90 @@ TEST(budget, every_period_has_an_account_of_its_own) {
     EXPECT_EQ(registry.find(99), nullptr);
 }
 
+TEST(budget, who_comes_late_shares_the_account_of_its_period) {
+    budget_registry registry(10, [] {});
+    budget daily = month_of(10);
+    daily.every = period::day;
+    const auto book = registry.book_for(daily);
+    constexpr time_ms day = 86'400'000;
+    budget_account& yesterday = book->account_at(5 * day);
+    budget_account& today = book->account_at(6 * day);
+    EXPECT_EQ(&book->account_at(6 * day - 1), &yesterday);
+    EXPECT_EQ(&book->account_at(6 * day), &today) << "a second account would spend the same lease again";
+    EXPECT_EQ(registry.accounts().size(), 2u);
+}
+
+TEST(budget, the_first_of_a_new_period_may_be_the_late_one) {
+    budget_registry registry(10, [] {});
+    budget daily = month_of(10);
+    daily.every = period::day;
+    const auto book = registry.book_for(daily);
+    constexpr time_ms day = 86'400'000;
+    budget_account& today = book->account_at(6 * day);
+    budget_account& yesterday = book->account_at(6 * day - 1);
+    EXPECT_EQ(yesterday.who().begins, 5 * day);
+    EXPECT_EQ(&book->account_at(6 * day + 1), &today);
+    EXPECT_EQ(&book->account_at(5 * day + 1), &yesterday);
+    EXPECT_EQ(registry.accounts().size(), 2u);
+}
+
+TEST(budget, an_absurd_amount_is_never_held_and_disturbs_nobody) {
+    alone all(100);
+    ASSERT_TRUE(all.account.hold_now(1, now));
+    EXPECT_FALSE(all.account.hold_now(base::pico_dollars_max, now));
+    EXPECT_EQ(all.account.view().held, 1);
+    EXPECT_FALSE(all.account.hold_now(100, now));
+    EXPECT_TRUE(all.account.hold_now(99, now));
+}
+
+TEST(budget, whoever_takes_from_one_that_rests_wakes_the_keeper) {
+    alone all(100);
+    all.account.renew({.limit = 100, .hard = false, .spent = 0, .granted = 0, .valid_until = valid}, now);
+    (void)all.account.take_wish();
+    ASSERT_TRUE(all.account.hold_now(5, now));
+    EXPECT_FALSE(all.account.wishes());
+    all.account.rest(true);
+    ASSERT_TRUE(all.account.hold_now(5, now));
+    EXPECT_TRUE(all.account.wishes()) << "its alerts would not come any more";
+}
+
+TEST(budget_claim, knows_when_the_first_of_its_periods_ends) {
+    budget_registry registry(10, [] {});
+    budget daily = month_of(50);
+    daily.id = "bud_2";
+    daily.every = period::day;
+    const std::vector books{registry.book_for(month_of(100)), registry.book_for(daily)};
+    budget_claim claim(books, 1, now);
+    EXPECT_EQ(claim.moment(), now);
+    ASSERT_TRUE(claim.ends());
+    EXPECT_EQ(*claim.ends(), books[1]->account_at(now).who().ends);
+    EXPECT_GT(*claim.ends(), now);
+    EXPECT_LE(*claim.ends() - now, 86'400'000);
+}
+
+TEST(budget_claim, is_raised_everywhere_or_nowhere) {
+    budget_registry registry(10, [] {});
+    budget other = month_of(50);
+    other.id = "bud_2";
+    const std::vector books{registry.book_for(month_of(100)), registry.book_for(other)};
+    budget_account& wide = books[0]->account_at(now);
+    budget_account& narrow = books[1]->account_at(now);
+    wide.renew({.limit = 100, .hard = true, .granted = 100, .valid_until = valid}, now);
+    narrow.renew({.limit = 50, .hard = true, .granted = 50, .valid_until = valid}, now);
+    budget_claim claim(books, 30, now);
+    ASSERT_TRUE(claim.hold_now(now));
+    EXPECT_FALSE(claim.raise(21, now));
+    EXPECT_EQ(wide.view().held, 30);
+    EXPECT_TRUE(claim.raise(20, now));
+    EXPECT_EQ(claim.amount(), 50);
+    EXPECT_EQ(wide.view().holds, 1);
+    claim.settle(45, now);
+    EXPECT_EQ(wide.view().held, 0);
+    EXPECT_EQ(narrow.view().held, 0);
+    EXPECT_EQ(narrow.view().holds, 0);
+    EXPECT_EQ(narrow.view().spent, 45);
+}
+
 TEST(budget_claim, takes_all_or_nothing_and_settles_once) {
     budget_registry registry(10, [] {});
     budget other = month_of(50);

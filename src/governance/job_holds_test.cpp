@@ -13,7 +13,7 @@ struct one_budget {
 
     one_budget() { lease(100); }
     void lease(pico_dollars granted) {
-        account.renew({.limit = 1'000, .granted = granted, .consumed = account.acknowledged_total(), .valid_until = 99},
+        account.renew({.limit = 1'000, .granted = granted, .consumed = account.view().acknowledged, .valid_until = 99},
                       0);
     }
     budget_claim claim(pico_dollars amount) {
@@ -48,7 +48,7 @@ TEST(job_holds, a_committed_submit_gives_its_hold_and_the_lease_under_it_away) {
     EXPECT_EQ(view.holds, 0);
     EXPECT_EQ(view.lease, 40);
     EXPECT_EQ(view.spent, 0) << "it is not spent";
-    EXPECT_EQ(of.account.acknowledged_total(), 60);
+    EXPECT_EQ(of.account.view().acknowledged, 60);
     EXPECT_FALSE(of.claim(41).hold_now(0));
     EXPECT_TRUE(of.claim(40).hold_now(0));
 }

@@ -13,6 +13,10 @@
 namespace pricing {
 namespace {
 
+// What a request may ask for and never gets: the upstream refuses more. An absurd number would make absurd money.
+constexpr std::uint64_t output_tokens_max = 10'000'000;
+constexpr std::uint64_t web_searches_max = 1'000'000;
+
 // What the upstream adds to a prompt beyond the bytes of the body. Known overheads are those of tools: a system prompt
 // (at most 804 tokens) and the definitions of Anthropic's own tools, should all of them be there: bash 325, text editor
 // 700, computer 4,500, browser 6,600. The rest is room for what is not documented, structured outputs for one.
@@ -120,7 +124,7 @@ bound price_table::bound_of(std::string_view model, const request_facts& facts) 
     bound made;
     made.by_context_window = facts.unbounded_input || told > row.context_window;
     made.input_tokens = made.by_context_window ? row.context_window : told;
-    made.output_tokens = facts.has_max_tokens ? facts.max_tokens : row.output_max;
+    made.output_tokens = facts.has_max_tokens ? std::min(facts.max_tokens, output_tokens_max) : row.output_max;
 
     // Asking for fast does not mean getting it, and a short prompt may be dearer than a long one.
     billing how{.us = facts.us_only, .batch = facts.batch};
@@ -143,7 +147,8 @@ bound price_table::bound_of(std::string_view model, const request_facts& facts) 
     made.output_tokens = product_of(made.output_tokens, iterations);
     const auto tokens = base::add_saturated(base::multiply_saturated(made.input_tokens, dearest_input),
                                             base::multiply_saturated(made.output_tokens, rates[output]));
-    made.cost = base::add_saturated(tokens, base::multiply_saturated(facts.web_searches_max, rows_->prices.web_search));
+    const auto searches = std::min(facts.web_searches_max, web_searches_max);
+    made.cost = base::add_saturated(tokens, base::multiply_saturated(searches, rows_->prices.web_search));
     return made;
 }
 

@@ -85,6 +85,15 @@ TEST(price_bound, without_max_tokens_the_longest_output_is_assumed) {
     EXPECT_EQ(dollars(bound_of("claude-opus-5-5", facts)), "0.044");  // 11,000 x 4
 }
 
+TEST(price_bound, absurd_numbers_make_no_absurd_money) {
+    auto facts = plain_request();
+    facts.max_tokens = most;
+    facts.web_searches_max = most;
+    facts.iterations_max = 4;
+    EXPECT_EQ(bound_of("claude-opus-5-5", facts).output_tokens, 40'000'000U);
+    EXPECT_LT(bound_of("claude-opus-5-5", facts).cost, base::pico_dollars_max / 100);
+}
+
 TEST(price_bound, a_prompt_that_may_be_long_is_priced_as_long) {
     auto facts = plain_request();
     facts.body_bytes = 99'000;

@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -11,7 +12,8 @@
 namespace resources {
 namespace {
 
-constexpr std::size_t waiting_max = 10'000;  // operations; each belongs to a request or to a poller
+// Operations that may fail; each belongs to a request or to a poller. The others are part of what was begun.
+constexpr std::size_t waiting_max = 10'000;
 constexpr int busy_tries_max = 5;
 
 }  // namespace
@@ -20,7 +22,8 @@ struct batch_book::state {
     // One thing to do. It may be done more than once, when nobody knows whether a commit has happened.
     struct operation {
         std::function<void(database::connection&)> work;
-        std::function<void()> failed;  // it will not be done; empty: it waits for the database to be back
+        std::function<void()> failed;     // it will not be done; empty: it waits for the database to be back
+        std::function<bool()> dropped{};  // nobody wants it any more, which this call takes note of; empty: never
     };
 
     std::unique_ptr<database::connection> on;
@@ -39,6 +42,7 @@ struct batch_book::state {
 
     void add(operation what);
     void run();
+    void drop_unwanted(std::unique_lock<std::mutex>& held);
     // False: the database is away, and the operation has to be tried again.
     bool try_once(const operation& what);
 };
@@ -46,7 +50,7 @@ struct batch_book::state {
 void batch_book::state::add(operation what) {
     {
         const std::lock_guard held(mutex);
-        if (!stopping && waiting.size() < waiting_max) {
+        if (!stopping && (!what.failed || waiting.size() < waiting_max)) {
             waiting.push_back(std::move(what));
             changed.notify_one();
             return;
@@ -89,9 +93,20 @@ void batch_book::state::run() {
             held.lock();
         } else if (!stopping) {
             waiting.push_front(std::move(next));
+            drop_unwanted(held);
             changed.wait_for(held, settings.retry_every, [this] { return stopping; });
         }
     }
+}
+
+// While the database is away callers come, give up, and come again: what they have left must not pile up.
+void batch_book::state::drop_unwanted(std::unique_lock<std::mutex>& held) {
+    auto all = std::exchange(waiting, {});
+    held.unlock();
+    std::erase_if(all, [](const operation& each) { return each.dropped && each.dropped(); });
+    held.lock();
+    all.insert(all.end(), std::make_move_iterator(waiting.begin()), std::make_move_iterator(waiting.end()));
+    waiting = std::move(all);
 }
 
 batch_book::batch_book(std::unique_ptr<database::connection> on, const options& settings, std::string replica,
@@ -147,7 +162,12 @@ void batch_book::create(batch_entry what, governance::job_claim held, std::share
             fail_batch(on, making->what.id, now);
         }
     };
-    state_->add({.work = work, .failed = {}});
+    const auto dropped = [state = state_.get(), making, how] {
+        if (!making->is_first || how->load() != entering::given_up) return false;
+        making->held.abandoned(state->now());
+        return true;
+    };
+    state_->add({.work = work, .failed = {}, .dropped = dropped});
 }
 
 void batch_book::opened(std::string id, std::string upstream_id, std::function<void()> done) {

@@ -292,16 +292,19 @@ owners::~owners() {
 
 void owners::record(made what, std::function<void()> done) {
     const time_ms at = state_->now();
+    bool is_anothers = false;
     {
         const std::lock_guard held(state_->mutex);
-        if (!state_->stopping && state_->unwritten.size() < state_->settings.unwritten_max) {
+        const std::string* const owner = state_->known.find(what.id);
+        is_anothers = owner != nullptr && *owner != what.team_id;
+        if (!is_anothers && !state_->stopping && state_->unwritten.size() < state_->settings.unwritten_max) {
             state_->unwritten_teams.emplace(what.id, what.team_id);
             state_->unwritten.push_back({std::move(what), at, std::move(done)});
             state_->changed.notify_one();
             return;
         }
     }
-    if (state_->reports.on_lost) state_->reports.on_lost(what);
+    if (!is_anothers && state_->reports.on_lost) state_->reports.on_lost(what);
     if (done) done();
 }
 

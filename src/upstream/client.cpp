@@ -41,9 +41,11 @@ client::client(net::reactor& owner, const options& settings, const origin& where
 
 client::~client() = default;
 
-std::string_view client::credential_line() {
+std::string_view client::credential_line() { return credential_line(next_credential_++); }
+
+std::string_view client::credential_line(std::size_t which) const {
     if (credential_lines_.empty()) return {};
-    return credential_lines_[next_credential_++ % credential_lines_.size()];
+    return credential_lines_[which % credential_lines_.size()];
 }
 
 std::unique_ptr<net::stream> client::take_idle() {

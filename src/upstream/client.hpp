@@ -44,6 +44,8 @@ public:
     const options& settings() const { return options_; }
     // The `x-api-key: ...` (or bearer) line for the next call, with CRLF; empty without credentials.
     std::string_view credential_line();
+    // The same of one of them, counted from 0 and round; for calls that only the right one can make.
+    std::string_view credential_line(std::size_t which) const;
     const client_counts& counts() const { return counts_; }
 
 private:

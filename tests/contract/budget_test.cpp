@@ -263,6 +263,32 @@ TEST_P(budget_over_replicas, a_limit_that_is_raised_or_made_soft_is_obeyed_at_on
     EXPECT_TRUE(passes_soon(1'000));
 }
 
+TEST_P(budget_over_replicas, one_that_nobody_uses_is_not_looked_at_until_it_is_used_again) {
+    const auto what = total_of(100);
+    set(what);
+    replica only(*this, "rep_a", what, milliseconds(300));  // a look every 100 ms
+    const auto written = [&] {
+        const auto rows = on->query("SELECT expires_at FROM claude_proxy.budget_leases WHERE replica = 'rep_a'");
+        return rows.empty() ? time_ms{0} : integer_of(rows[0][0]);
+    };
+    const auto rests_soon = [&] {
+        const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10) * time_scale();
+        while (std::chrono::steady_clock::now() < until) {
+            const time_ms before = written();
+            std::this_thread::sleep_for(milliseconds(500) * time_scale());
+            if (before != 0 && written() == before) return true;
+        }
+        return false;
+    };
+    EXPECT_TRUE(only.request(60, 60, milliseconds(0)));
+    EXPECT_TRUE(rests_soon());
+    EXPECT_EQ(leased(), 0) << "what rests keeps nothing from others";
+    EXPECT_FALSE(only.request(60, 60, milliseconds(0)));
+    EXPECT_TRUE(only.request(40, 40, milliseconds(0)));
+    EXPECT_TRUE(rests_soon());
+    EXPECT_EQ(spent(), 100);
+}
+
 RUN_ON_EVERY_DATABASE(budget_over_replicas);
 
 }  // namespace

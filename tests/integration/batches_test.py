@@ -22,6 +22,9 @@ from support.resources import (
     settled,
 )
 from support.truth import MILLION, price_of, tokens_of
+from support.upstream import MESSAGE, Upstream, answer
+
+PLAIN = request(body=b'{"model":"claude-haiku-4-5","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}')
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +280,45 @@ def test_the_results_of_a_batch_are_read_again_when_they_were_cut(through, simul
         assert client.ask(request("POST", "/sim/faults", json.dumps(fault).encode(), key=None)).status == 200
     settled(through, made)
     check_bill(through, simulator, made, team, 60)
+
+
+@pytest.mark.parametrize("others_first", [0, 1])
+def test_a_batch_is_looked_for_with_every_credential_whatever_else_goes_on(others_first):
+    """Two credentials of two workspaces, and a message between any two looks, which takes a credential, too."""
+    first, second = "sk-ant-api03-first-workspace", "sk-ant-api03-second-workspace"
+    made_by, looks, result = [], [], None
+
+    def handler(call, peer):
+        nonlocal result
+        target = call.target.decode()
+        if not target.startswith("/v1/messages/batches"):
+            return peer.send(answer(body=MESSAGE))
+        if call.method == b"POST":
+            made_by.append(call.header("x-api-key"))
+        elif not target.endswith("/results"):
+            looks.append(call.header("x-api-key"))
+            assert gateway.ask(PLAIN).status == 200
+        if call.header("x-api-key") != made_by[0]:
+            return peer.send(answer(404, body=b'{"type":"error","error":{"type":"not_found_error","message":"?"}}'))
+        if target.endswith("/results"):
+            message = json.loads(MESSAGE)
+            result = {"custom_id": "item-0", "result": {"type": "succeeded", "message": message}}
+            return peer.send(answer(body=json.dumps(result).encode() + b"\n"))
+        counts = {"processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 0}
+        batch = {"id": "msgbatch_011W", "type": "message_batch", "processing_status": "ended", "request_counts": counts,
+                 "created_at": "2026-11-25T00:00:00Z", "expires_at": "2026-11-26T00:00:00Z", "ended_at": None,
+                 "results_url": "https://api.anthropic.com/v1/messages/batches/msgbatch_011W/results"}  # fmt: skip
+        return peer.send(answer(body=json.dumps(batch).encode()))
+
+    with Upstream() as upstream:
+        upstream.handler = handler
+        settings = {**SETTINGS, "ANTHROPIC_API_KEY": f"{first},{second}", "THREADS": "1"}
+        with Gateway(upstream.url, **settings) as gateway:
+            for _ in range(others_first):
+                assert gateway.ask(PLAIN).status == 200
+            made = gateway.ask(request("POST", "/v1/messages/batches", json.dumps(batch_of(1)).encode()))
+            assert made.status == 200, made.body
+            settled(gateway, made)
+            assert made_by[0] in looks and result is not None
+            (row,) = ledger_of(gateway, made.header("x-claude-proxy-request-id"))
+            assert row["outcome"] == "complete"

@@ -115,6 +115,23 @@ def test_an_error_that_stays_has_two_free_rows(gateway, upstream, ledger):
         assert (row["outcome"], cost_of(row)) == ("failed", 0)
 
 
+@pytest.mark.parametrize("budget, repeated", [("0.03", False), ("0.10", True)])
+def test_a_billed_attempt_is_repeated_where_a_hard_budget_pays_for_both(gateway, upstream, ledger, budget, repeated):
+    # One attempt may cost 0.03 dollars at most: 1,000 tokens of output, and some of input.
+    key = Admin(gateway).new_key(name="small", team="small", budgets=[budget + "/total"])
+    upstream.handler = in_turn(
+        lambda call, peer: (peer.stream(sse.message_start()), peer.cut()),
+        lambda call, peer: peer.stream(sse.short_stream()).end(),
+    )
+    body = PLAIN.replace(b'"max_tokens":1000', b'"stream":true,"max_tokens":900')
+    response = gateway.ask(request(body=body, key=key["key"]))
+    assert response.status == (200 if repeated else 502), response.body
+    cut, *others = ledger.attempts(response, 2 if repeated else 1)
+    assert (cut["outcome"], cut["input_tokens"]) == ("estimated", 412) and cut["cost_pico"] > 0
+    assert [cost_of(row) for row in others] == [STREAM_COST] * repeated
+    assert len(upstream.calls) == 1 + repeated
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 429, 500, 503, 529])
 def test_an_error_status_costs_nothing(gateway, upstream, ledger, status):
     body = b'{"type":"error","error":{"type":"api_error","message":"no"},"usage":{"input_tokens":9,"output_tokens":9}}'
