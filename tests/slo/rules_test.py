@@ -37,7 +37,7 @@ def test_every_alert_of_operation_has_a_case_in_which_it_rings_and_two_in_which_
     text = levels.text_of("infra/slo/tests/operation.yaml")
     rung = dict(re.findall(r'alertname="(\w+)", alertstate="firing"\}\)\n\s+exp_samples: \[(\{.*?\})\]', text))
     silent = re.findall(r'alertname="(\w+)", alertstate="firing"\}\)\n\s+exp_samples: \[\]', text)
-    levels_shown = levels.text_of("infra/slo/tests/levels.yaml") + levels.text_of("infra/slo/tests/days.yaml")
+    levels_shown = "".join(levels.text_of(f"infra/slo/tests/{name}.yaml") for name in ("levels", "days", "quiet_day"))
     for rule in levels.alerts():
         name = rule["alert"]
         if "slo" in rule["labels"] or levels.burns(rule) or name in SHOWN_WITH_THE_LEVELS:
