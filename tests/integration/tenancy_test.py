@@ -265,6 +265,8 @@ def test_a_budget_that_this_release_cannot_read_lets_nobody_past(gateway, upstre
     told = check_refused(gateway.ask(request(body=BODY, key=key)), 403, "permission_error", "permission_denied")
     assert "later release" in told and "bud_" in told
     assert gateway.ask(request(body=BODY, key=other)).status == 200
+    with closing(sqlite3.connect(sqlite_path(gateway), timeout=seconds(10), isolation_level=None)) as database:
+        database.execute("DELETE FROM budgets WHERE scope_id = ?", (own_id,))  # nobody could list budgets
 
 
 ADVISOR = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8"}
