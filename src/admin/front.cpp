@@ -24,10 +24,14 @@ struct scrape {
 
 }  // namespace
 
-front::front(services parts)
-    : parts_(std::make_shared<const services>(std::move(parts))),
-      admin_digest_(has_api() && !parts_->admin_key.empty() ? parts_->hasher->hash(parts_->admin_key.reveal())
-                                                            : governance::digest{}) {}
+front::front(services parts) : parts_(std::make_shared<const services>(std::move(parts))) {
+    use_admin_key(parts_->admin_key);
+}
+
+void front::use_admin_key(const base::secret& key) {
+    admin_digest_.reset();
+    if (has_api() && !key.empty()) admin_digest_ = parts_->hasher->hash(key.reveal());
+}
 
 net::task<void> front::answer(http::connection& client, bool head_only, int status, std::string_view type,
                               std::string_view body) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,9 @@ class front final : public http::handler {
 public:
     explicit front(services parts);
 
+    // From now on this instead of the services' own; empty: only stored keys. Its reactor's thread.
+    void use_admin_key(const base::secret& key);
+
     net::task<void> handle(http::connection& client, http::request_head& head) override;
     net::task<void> refuse(http::connection& client, const base::error& why) override;
     std::string overload_answer() override;
@@ -65,8 +69,8 @@ private:
     base::result<governance::actor> authenticate(const http::request_head& head, std::string_view peer) const;
     std::string readiness() const;
 
-    const std::shared_ptr<const services> parts_;  // work on other threads may outlive this object
-    const governance::digest admin_digest_{};
+    const std::shared_ptr<const services> parts_;     // work on other threads may outlive this object
+    std::optional<governance::digest> admin_digest_;  // of the admin key
 };
 
 }  // namespace admin

@@ -79,7 +79,7 @@ base::result<governance::actor> front::authenticate(const http::request_head& he
     for_each_credential(head, [&](std::string_view presented) {
         const governance::digest asked = parts_->hasher->hash(presented);
         const bool is_first_key =
-            !parts_->admin_key.empty() && CRYPTO_memcmp(asked.data(), admin_digest_.data(), asked.size()) == 0;
+            admin_digest_ && CRYPTO_memcmp(asked.data(), admin_digest_->data(), asked.size()) == 0;
         if (is_first_key) {
             found = governance::actor{"admin", governance::role::admin};
             return;

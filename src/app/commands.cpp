@@ -1,7 +1,6 @@
 #include "app/commands.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -9,7 +8,7 @@
 #include "app/admin_words.hpp"
 #include "app/doctor.hpp"
 #include "app/serve.hpp"
-#include "config/settings.hpp"
+#include "app/settings_source.hpp"
 
 namespace app {
 
@@ -28,8 +27,8 @@ namespace {
 
 std::string settings_help() {
     std::string text =
-        "Settings come from the environment, `.env` in the working directory and the YAML file of\n"
-        "CLAUDE_PROXY_CONFIG, in this order of precedence:\n\n";
+        "Settings come from the environment, `.env` in the working directory, the secret of\n"
+        "CLAUDE_PROXY_SECRETS and the YAML file of CLAUDE_PROXY_CONFIG, in this order of precedence:\n\n";
     for (const auto& setting : config::all_settings()) {
         text += fmt::format("  {} (default: {})\n      {}\n", setting.name, setting.value.empty() ? "-" : setting.value,
                             setting.meaning);
@@ -37,22 +36,18 @@ std::string settings_help() {
     return text;
 }
 
-// Settings from the real environment over `.env`; every problem is printed with its variable.
-std::optional<config::settings> load_settings(config::purpose use) {
-    config::environment environment = config::process_environment();
-    constexpr const char* env_file = ".env";
-    if (access(env_file, F_OK) == 0) {
-        const auto from_file = config::read_env_file(env_file);
-        if (!from_file) {
-            fmt::print(stderr, "claude-proxy: {}: {}\n", env_file, from_file.error());
-            return std::nullopt;
-        }
-        for (const auto& [name, value] : *from_file) environment.emplace(name, value);
-    }
-    auto settings = config::load(environment, use);
-    if (settings) return std::move(*settings);
-    for (const auto& problem : settings.error()) fmt::print(stderr, "claude-proxy: {}\n", problem);
-    return std::nullopt;
+// One line a problem, each with the setting and the cure. The exit code of a process whose settings are wrong.
+int tell(const settings_source::failure& problem) {
+    for (const auto& each : problem.problems) fmt::print(stderr, "claude-proxy: {}\n", each);
+    return 2;
+}
+
+int examine(settings_source& source, bool json) {
+    const auto read = source.read(config::purpose::serve, settings_source::look_patience);
+    if (read) return doctor(read->settings, check_secrets(source, read), json);
+    if (!read.error().is_of_secret) return tell(read.error());
+    const auto rest = source.read_without_secret();
+    return rest ? doctor(*rest, check_secrets(source, read), json) : tell(rest.error());
 }
 
 }  // namespace
@@ -97,11 +92,14 @@ int run_command(int argc, char** argv) {
         fmt::print(fmt::runtime(json ? "{{\"version\":\"{}\"}}\n" : "claude-proxy {}\n"), CLAUDE_PROXY_VERSION);
         return 0;
     }
-    const auto settings = load_settings(chosen ? config::purpose::administer : config::purpose::serve);
-    if (!settings) return 2;
-    if (chosen) return chosen(*settings);
+    settings_source source(config::process_environment());
+    if (doctor_word->parsed()) return examine(source, json);
+    auto read =
+        source.read(chosen ? config::purpose::administer : config::purpose::serve, settings_source::start_patience);
+    if (!read) return tell(read.error());
+    if (chosen) return chosen(read->settings);
     if (worker_word->parsed()) as = {.answers = false, .works = true};
-    return doctor_word->parsed() ? doctor(*settings, json) : serve(*settings, as);
+    return serve(source, std::move(*read), as);
 }
 
 }  // namespace app

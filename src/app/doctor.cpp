@@ -464,13 +464,14 @@ std::string json_array(const checks& all) {
 
 }  // namespace
 
-int doctor(const config::settings& settings, bool json) {
+int doctor(const config::settings& settings, doctor_check secrets, bool json) {
     signal(SIGPIPE, SIG_IGN);  // a peer that hangs up is an answer, not an end
     const milliseconds at_most = settings.upstream.connect_timeout;
     const bool tls = !settings.tls_cert_file.empty();
     checks all;
     for (const auto& warning : settings.warnings) all.push_back({"settings", result::warn, warning});
     if (settings.warnings.empty()) all.push_back({"settings", result::ok, "all settings are understood"});
+    all.push_back(std::move(secrets));
     all.push_back(check_open_files(settings));
     all.push_back(check_memory(settings));
     all.push_back(check_listener("listen", "CLAUDE_PROXY_LISTEN", settings.listen, tls, at_most));

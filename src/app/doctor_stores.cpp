@@ -50,7 +50,7 @@ doctor_check check_database(const config::settings& settings) {
 
 doctor_check check_redis(const config::settings& settings) {
     constexpr std::chrono::milliseconds patience{2'000};
-    const auto where = redis::parse_address(settings.redis_url.reveal());
+    const auto where = redis::parse_address(settings.redis.url.reveal());
     if (!where) return {"redis", result::fail, where.error().detail, "correct REDIS_URL"};
     const auto on = redis::connection::open(*where, patience);
     if (on) return {"redis", result::ok, "rate limits are shared"};
@@ -82,7 +82,7 @@ void check_stores(const config::settings& settings, std::vector<doctor_check>& a
                       ? doctor_check{"journal", result::ok, settings.ledger.directory}
                       : doctor_check{"journal", result::fail, settings.ledger.directory + " cannot be written",
                                      "correct CLAUDE_PROXY_JOURNAL_DIR or its permissions"});
-    if (!settings.redis_url.empty()) all.push_back(check_redis(settings));
+    if (!settings.redis.url.empty()) all.push_back(check_redis(settings));
     all.push_back(check_queue(settings));
     if (!settings.prices_file.empty()) {
         const auto prices = load_prices(settings.prices_file);

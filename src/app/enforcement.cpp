@@ -18,18 +18,18 @@ enforcement::enforcement(const config::settings& settings, telemetry::hub& hub)
       hub_(hub),
       journal_(settings.ledger),
       budgets_(settings.governance.budget_waiters_max, [this] { keeper_->wake(); }) {
-    if (!settings.redis_url.empty()) {
-        const redis::options options{.url = settings.redis_url};
-        auto where = redis::parse_address(settings.redis_url.reveal());
+    if (!settings.redis.url.empty()) {
+        auto where = redis::parse_address(settings.redis.url.reveal());
         if (!where) throw std::runtime_error("REDIS_URL: " + where.error().detail);
-        redis_ = std::make_unique<redis::shared_limits>(options, *where, [&hub](bool available, std::string_view why) {
-            if (available) {
-                hub.log(level::info, "redis_available", {{"limits", "shared by all replicas"}});
-            } else {
-                hub.log(level::warn, "redis_unavailable",
-                        {{"what", std::string(why)}, {"limits", "in full on each replica until it is back"}});
-            }
-        });
+        redis_ = std::make_unique<redis::shared_limits>(
+            settings.redis, *where, [&hub](bool available, std::string_view why) {
+                if (available) {
+                    hub.log(level::info, "redis_available", {{"limits", "shared by all replicas"}});
+                } else {
+                    hub.log(level::warn, "redis_unavailable",
+                            {{"what", std::string(why)}, {"limits", "in full on each replica until it is back"}});
+                }
+            });
     }
     governance::budget_keeper_hooks hooks;
     hooks.now = clock_ms;
@@ -51,9 +51,8 @@ enforcement::enforcement(const config::settings& settings, telemetry::hub& hub)
                     {{"what", why}, {"effect", "leases are used up, then requests under a hard budget wait"}});
         }
     };
-    keeper_ =
-        std::make_unique<governance::budget_keeper>(database::open(settings.database.url.reveal(), settings.database),
-                                                    budgets_, journal_.replica(), settings.governance, hooks);
+    keeper_ = std::make_unique<governance::budget_keeper>(database::open(settings.database), budgets_,
+                                                          journal_.replica(), settings.governance, hooks);
 }
 
 enforcement::~enforcement() = default;
@@ -88,8 +87,7 @@ ledger::writer_hooks enforcement::hooks() {
 }
 
 void enforcement::start() {
-    writer_ = std::make_unique<ledger::writer>(
-        journal_, settings_.ledger, database::open(settings_.database.url.reveal(), settings_.database), hooks());
+    writer_ = std::make_unique<ledger::writer>(journal_, settings_.ledger, database::open(settings_.database), hooks());
     keeper_->start();
 }
 

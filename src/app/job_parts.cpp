@@ -49,9 +49,8 @@ job_parts::job_parts(const config::settings& settings, std::string replica, cons
 job_parts::~job_parts() { finish(); }
 
 void job_parts::start() {
-    if (settings_.redis_url.empty()) return;
-    const redis::options options{.url = settings_.redis_url};
-    auto where = redis::parse_address(settings_.redis_url.reveal());
+    if (settings_.redis.url.empty()) return;
+    auto where = redis::parse_address(settings_.redis.url.reveal());
     if (!where) throw std::runtime_error("REDIS_URL: " + where.error().detail);
     redis::channel::listeners tell;
     tell.heard = [this](std::string_view line) { heard(line); };
@@ -64,7 +63,7 @@ void job_parts::start() {
                      {{"what", std::string(why)}, {"changes", "looked for in the database until Redis is back"}});
         }
     };
-    channel_ = std::make_unique<redis::channel>(options, *where, std::string(channel_name), std::move(tell));
+    channel_ = std::make_unique<redis::channel>(settings_.redis, *where, std::string(channel_name), std::move(tell));
 }
 
 void job_parts::heard(std::string_view line) {

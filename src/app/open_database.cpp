@@ -31,7 +31,7 @@ governance::time_ms clock_ms() {
 
 base::result<opened_database> open_database(const config::settings& settings) {
     try {
-        auto on = database::open(settings.database.url.reveal(), settings.database);
+        auto on = database::open(settings.database);
         if (on->kind() == database::engine::sqlite) {
             database::migrate(*on);
         } else if (const auto schema = database::look(*on); schema.applied < schema.known) {

@@ -12,6 +12,7 @@
 #include "app/enforcement.hpp"
 #include "app/job_parts.hpp"
 #include "app/open_database.hpp"
+#include "app/secrets_keeper.hpp"
 #include "app/stores.hpp"
 #include "app/webhook_parts.hpp"
 #include "app/worker_parts.hpp"
@@ -39,7 +40,6 @@ struct reactor_thread {
               .hasher = kept.hasher(),
               .prices = kept.prices(),
               .money = rules.money(),
-              .jwt = kept.jwt(),
               .tokens = governance::token_verifier(kept.jwt())},
           parts{settings.gateway, who,      rules.add_lane(), upstream,       hub.add_lane(), hub,  models,
                 answers,          counting, kept.owners(),    kept.batches(), quota,          &jobs},
@@ -177,7 +177,22 @@ std::uint16_t listen(const config::settings& settings, std::vector<std::unique_p
     return port;
 }
 
-int run(const config::settings& settings, role as, telemetry::hub& hub, const sigset_t& signals) {
+// What new connections take while the process runs.
+struct live_urls {
+    std::shared_ptr<base::live_secret> database;
+    std::shared_ptr<base::live_secret> redis;
+};
+
+live_urls make_live(config::settings& settings) {
+    live_urls made{std::make_shared<base::live_secret>(settings.database.url),
+                   std::make_shared<base::live_secret>(settings.redis.url)};
+    settings.database.live_url = made.database;
+    settings.redis.live_url = made.redis;
+    return made;
+}
+
+int run(const config::settings& settings, const live_urls& urls, settings_source& source,
+        settings_source::reading in_force, role as, telemetry::hub& hub, const sigset_t& signals) {
     const auto origin = upstream::parse_origin(settings.upstream.url);
     if (!origin) throw std::runtime_error("CLAUDE_PROXY_UPSTREAM_URL: " + origin.error());
     const auto listener_tls =
@@ -240,7 +255,28 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
                                        .log = hub,
                                        .now = clock_ms});
     first.post([&batch_looks] { batch_looks.start(); });
+
+    // Last of all that it tells of changes, and so the first to go.
+    secrets_keeper secrets(source, std::move(in_force), hub);
+    secrets.on("ANTHROPIC_API_KEY", [&](const config::settings& now) {
+        on_all_reactors([all = now.upstream.credentials](reactor_thread& each) { each.upstream.use_credentials(all); });
+    });
+    for (const auto* name : {"CLAUDE_PROXY_JWT_SECRET", "CLAUDE_PROXY_JWT_SECRET_PREVIOUS"}) {
+        secrets.on(name, [&](const config::settings& now) {
+            on_all_reactors([secret = now.jwt.secret, previous = now.jwt.secret_previous](reactor_thread& each) {
+                each.who.tokens.use_secrets(secret, previous);
+            });
+        });
+    }
+    secrets.on("CLAUDE_PROXY_API_KEYS",
+               [&](const config::settings& now) { kept.keeper().use_static_keys(now.gateway.api_keys); });
+    secrets.on("CLAUDE_PROXY_ADMIN_KEY", [&](const config::settings& now) {
+        first.post([&admin_requests, key = now.admin_key] { admin_requests.use_admin_key(key); });
+    });
+    secrets.on("DATABASE_URL", [&](const config::settings& now) { urls.database->use(now.database.url); });
+    secrets.on("REDIS_URL", [&](const config::settings& now) { urls.redis->use(now.redis.url); });
     add_gauges(hub, load, threads);
+    secrets.add_metrics();
     rules.add_metrics(hub);
     work.add_metrics(hub);
     jobs.add_metrics(hub);
@@ -259,6 +295,8 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
              {"threads", fmt::to_string(count)},
              {"pid", fmt::to_string(getpid())}});
 
+    secrets.start();
+
     std::vector<worker_parts::seat> seats;
     for (const auto& thread : threads) seats.push_back({thread->reactor, thread->parts});
     work.start(seats, load);
@@ -267,11 +305,12 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
         int number = 0;
         if (sigwait(&signals, &number) != 0) continue;
         if (number != SIGHUP) break;
-        hub.log(level::info, "hangup_ignored", {{"why", "settings are read at start; restart to change them"}});
+        secrets.look_now();
     }
     drain(settings, as, signals, hub, load, work, threads);
     for (const auto& thread : threads) thread->reactor.stop();
     for (const auto& thread : threads) thread->thread.join();
+    secrets.stop();  // it posts to the reactors
     webhooks.stop();
     kept.stop();  // it posts to the reactors
     for (const auto& thread : threads) thread->reactor.abandon_tasks();
@@ -286,13 +325,15 @@ int run(const config::settings& settings, role as, telemetry::hub& hub, const si
 
 }  // namespace
 
-int serve(const config::settings& settings, role as) {
+int serve(settings_source& source, settings_source::reading read, role as) {
     const sigset_t signals = block_signals();
     raise_open_file_limit();
+    config::settings settings = read.settings;
+    const live_urls urls = make_live(settings);
     telemetry::hub hub(settings.log, STDERR_FILENO);
     for (const auto& warning : settings.warnings) hub.log(level::warn, "setting", {{"what", warning}});
     try {
-        return run(settings, as, hub, signals);
+        return run(settings, urls, source, std::move(read), as, hub, signals);
     } catch (const std::exception& problem) {
         hub.log(level::error, "cannot_start", {{"what", problem.what()}});
         return 1;

@@ -2,7 +2,7 @@
 // takes it apart again.
 #pragma once
 
-#include "config/settings.hpp"
+#include "app/settings_source.hpp"
 
 namespace app {
 
@@ -12,7 +12,8 @@ struct role {
     bool works = false;   // carries jobs out
 };
 
-// Returns the process's exit code: 0 after a drain, 1 when it could not start (the reason is logged).
-int serve(const config::settings& settings, role as);
+// `read` from `source`, which is read again while the process runs (secrets_keeper.hpp). Returns the process's exit
+// code: 0 after a drain, 1 when it could not start (the reason is logged).
+int serve(settings_source& source, settings_source::reading read, role as);
 
 }  // namespace app

@@ -50,7 +50,7 @@ stores::stores(const config::settings& settings, governance::live_parts& live, c
     keeper_ = std::make_unique<governance::directory_keeper>(std::move(opened->on), settings.governance,
                                                              settings.gateway.api_keys, *hasher_, live, clock_ms);
     owners_ = std::make_unique<resources::owners>(
-        database::open(settings.database.url.reveal(), settings.database), settings.resources, clock_ms,
+        database::open(settings.database), settings.resources, clock_ms,
         resources::owners_reports{
             .on_outage =
                 [&hub](std::string_view why) {
@@ -66,8 +66,7 @@ stores::stores(const config::settings& settings, governance::live_parts& live, c
                              {"cure", "claude-proxy resources claim, when the database is back"}});
                 }});
     batches_ = std::make_unique<resources::batch_book>(
-        database::open(settings.database.url.reveal(), settings.database), settings.resources, replica, clock_ms,
-        [&hub](const std::string& why) {
+        database::open(settings.database), settings.resources, replica, clock_ms, [&hub](const std::string& why) {
             hub.log(level::error, "batches_waiting",
                     {{"what", why}, {"effect", "batches are not made or settled until the database is back"}});
         });

@@ -72,6 +72,19 @@ void take_environment(const environment& given, found_values& values, problems_o
     }
 }
 
+// Of the environment's names only secrets: what else stands in the secret has been told by who read it.
+void take_secrets(const environment& secret, found_values& values, std::vector<std::string>& warnings) {
+    for (const auto& [name, value] : secret) {
+        if (!is_secret(name) || value.empty()) continue;
+        if (!values.emplace(name, found_value{value, " (in the secret)"}).second) {
+            warnings.push_back(
+                fmt::format("{} is in the environment and in the secret: the environment wins, and rotating it in the "
+                            "secret changes nothing.",
+                            name));
+        }
+    }
+}
+
 void take_file(found_values& values, problems_of& problems) {
     const auto named = values.find("CLAUDE_PROXY_CONFIG");
     if (named == values.end()) return;
@@ -178,12 +191,14 @@ std::span<const setting_help> all_settings() {
     return made.list;
 }
 
-std::expected<settings, std::vector<std::string>> load(const environment& environment, purpose use) {
+std::expected<settings, std::vector<std::string>> load(const environment& given, purpose use,
+                                                       const environment& secret) {
     settings made;
     made.log.form = isatty(STDERR_FILENO) == 1 ? telemetry::format::text : telemetry::format::json;
     found_values values;
     problems_of problems;
-    take_environment(environment, values, problems);
+    take_environment(given, values, problems);
+    take_secrets(secret, values, made.warnings);
     take_file(values, problems);
     bool all_read = true;
     for (const auto& row : table::rows()) {

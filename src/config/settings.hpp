@@ -2,10 +2,13 @@
 //
 // One table in table.cpp lists every setting: environment name, default, meaning and how to parse it. The table makes
 // the parser, the list of `serve --help`, the check for unknown `CLAUDE_PROXY_*` names and the check of `.env.example`.
-// Order of precedence: real environment, `.env` in the working directory, YAML file (CLAUDE_PROXY_CONFIG; keys are the
-// names in lower case without the prefix `claude_proxy_`), default. Thread rule: call before any thread starts.
+// Order of precedence: real environment, `.env` in the working directory, the members of the secret that
+// CLAUDE_PROXY_SECRETS names (secrets only), YAML file (CLAUDE_PROXY_CONFIG; keys are the names in lower case without
+// the prefix `claude_proxy_`), default. Nothing is fetched here: who calls brings the environment and the secret's
+// members as maps. Thread rule: `process_environment` before any thread starts; the rest is of values, on any thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -27,6 +30,7 @@
 #include "jobs/webhook_options.hpp"
 #include "ledger/options.hpp"
 #include "queue/options.hpp"
+#include "redis/options.hpp"
 #include "resources/options.hpp"
 #include "telemetry/telemetry.hpp"
 #include "upstream/options.hpp"
@@ -36,6 +40,12 @@ namespace config {
 struct address {
     std::string host;        // an IP address or "localhost"
     std::uint16_t port = 0;  // 0: any free port, printed at start
+};
+
+// Where secrets come from besides environment, `.env` and YAML file.
+struct secrets_options {
+    std::string id;                             // name or ARN in AWS Secrets Manager; empty: nowhere (`env`)
+    std::chrono::milliseconds refresh{60'000};  // how often it is read again
 };
 
 struct settings {
@@ -53,7 +63,8 @@ struct settings {
     governance::options governance;
     governance::jwt_options jwt;
     ledger::options ledger;
-    base::secret redis_url;  // REDIS_URL, empty: limits are per replica
+    redis::options redis;  // without a URL limits are per replica
+    secrets_options secrets;
     aws::options aws;
     queue::options queue;  // its `aws` is the one above
     jobs::options jobs;
@@ -84,8 +95,16 @@ std::expected<environment, std::string> read_env_file(const std::string& path);
 // administer: a subcommand that works on the database only; what serving needs besides may be missing.
 enum class purpose : std::uint8_t { serve, administer };
 
-// All problems at once, each a sentence that names the variable and the cure.
-std::expected<settings, std::vector<std::string>> load(const environment& environment, purpose use = purpose::serve);
+// All problems at once, each a sentence that names the variable and the cure. `secret`: members of the secret.
+std::expected<settings, std::vector<std::string>> load(const environment& given, purpose use = purpose::serve,
+                                                       const environment& secret = {});
+
+// Secrets among the settings: what the secret may hold. Not who we are for Amazon (AWS_*): that is known before.
+bool is_secret(std::string_view name);
+// Secrets whose values differ, in the order of the table.
+std::vector<std::string_view> changed_secrets(const settings& before, const settings& after);
+// One secret's value, from one to the other.
+void take_secret(std::string_view name, const settings& from, settings& into);
 
 // The settings in force as a JSON object of texts by name; secrets that are set are "***".
 std::string shown(const settings& from);

@@ -107,7 +107,8 @@ TEST(settings, that_are_wrong_are_all_named_at_once_without_their_values) {
                             {"ANTHROPIC_API_KEY", "sk-ant\nx"},
                             {"LOG_LEVEL", "loud"},
                             {"LOG_FORMAT", "xml"},
-                            {"CLAUDE_PROXY_SECRETS", "aws-secretsmanager:x"},
+                            {"CLAUDE_PROXY_SECRETS", "vault:xyzzy"},
+                            {"CLAUDE_PROXY_SECRETS_REFRESH", "10ms"},
                             {"CLAUDE_PROXY_CONFIG", "/no/such/file.yaml"},
                             {"CLAUDE_PROXY_NO_SUCH_THING", "sk-value"}};
     const auto made = load(wrong);

@@ -23,6 +23,9 @@ bool is_visible_ascii(std::string_view text) {
 constexpr std::string_view not_visible =
     "has a character that no key has (white space or beyond ASCII); copy the key again";
 
+constexpr std::string_view secrets_manager = "aws-secretsmanager:";
+constexpr std::size_t secret_id_bytes_max = 2'048;  // of an ARN, by Amazon's rules
+
 struct reader {
     std::string_view text;
     settings& into;
@@ -155,9 +158,13 @@ struct reader {
     }
     outcome operator()(const config_path&) const { return {}; }
     outcome operator()(const secrets_source&) const {
+        into.secrets.id.clear();
         if (text == "env") return {};
-        return refuse(
-            "must be `env`: other sources of secrets are not there yet; put the secrets into the environment");
+        if (!text.starts_with(secrets_manager) || text.size() == secrets_manager.size() ||
+            text.size() > secrets_manager.size() + secret_id_bytes_max || !is_visible_ascii(text))
+            return refuse("must be `env`, or `aws-secretsmanager:` and the name or ARN of a secret");
+        into.secrets.id = text.substr(secrets_manager.size());
+        return {};
     }
 };
 
@@ -194,7 +201,9 @@ struct shower {
     }
     std::string operator()(const log_format&) const { return "auto"; }
     std::string operator()(const config_path&) const { return {}; }
-    std::string operator()(const secrets_source&) const { return "env"; }
+    std::string operator()(const secrets_source&) const {
+        return from.secrets.id.empty() ? "env" : std::string(secrets_manager) + from.secrets.id;
+    }
 };
 
 }  // namespace

@@ -74,7 +74,7 @@ struct secret_url {
 struct log_level {};
 struct log_format {};
 struct config_path {};     // read before all others
-struct secrets_source {};  // where secrets come from; only `env` so far
+struct secrets_source {};  // where secrets come from besides: `env`, or a prefix and the secret
 
 using kind =
     std::variant<duration, size<std::uint32_t>, size<std::uint64_t>, count<std::uint32_t>, count<std::uint64_t>,

@@ -68,6 +68,12 @@ std::unique_ptr<connection> open(std::string_view url, const options& limits) {
     return {};
 }
 
+std::unique_ptr<connection> open(const options& of) {
+    const std::string_view url = of.url.reveal();
+    if (!of.live_url || engine_of(url) == engine::sqlite) return open(url, of);
+    return open_postgres(url, of, of.live_url);
+}
+
 void lock(connection& on, std::string_view name) {
     if (on.kind() == engine::sqlite) return;
     std::uint64_t hash = 0xCBF29CE484222325U;  // FNV-1a

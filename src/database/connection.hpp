@@ -157,6 +157,9 @@ void lock(connection& in_transaction, std::string_view name);
 // Throws failure{invalid} for a URL that is neither.
 std::unique_ptr<connection> open(std::string_view url, const options& limits = {});
 
+// At the URL of the options; each new connection to PostgreSQL takes the `live_url` of that moment, where there is one.
+std::unique_ptr<connection> open(const options& of);
+
 engine engine_of(std::string_view url);
 
 }  // namespace database

@@ -65,7 +65,8 @@ private:
 
 class postgres_connection final : public connection {
 public:
-    postgres_connection(std::string_view url, const options& limits) : url_(url), limits_(limits) {}
+    postgres_connection(std::string_view url, const options& limits, std::shared_ptr<const base::live_secret> live)
+        : url_(url), live_(std::move(live)), limits_(limits) {}
     ~postgres_connection() override { PQfinish(session_); }
     postgres_connection(const postgres_connection&) = delete;
     postgres_connection& operator=(const postgres_connection&) = delete;
@@ -133,6 +134,7 @@ private:
     [[noreturn]] void fail_unreachable();
 
     std::string url_;
+    const std::shared_ptr<const base::live_secret> live_;
     options limits_;
     PGconn* session_ = nullptr;
     transaction_state state_;
@@ -169,6 +171,7 @@ void postgres_connection::fail_unreachable() {
 }
 
 void postgres_connection::connect() {
+    if (live_) url_ = live_->now().reveal();
     // libpq counts in seconds and takes 1 for 2.
     const auto seconds = std::max<std::int64_t>(2, (limits_.connect_timeout.count() + 999) / 1'000);
     const auto connect_timeout = fmt::format("{}", seconds);
@@ -355,7 +358,8 @@ failure_kind kind_of_sqlstate(std::string_view sqlstate) {
     return failure_kind::invalid;
 }
 
-std::unique_ptr<connection> open_postgres(std::string_view url, const options& limits) {
+std::unique_ptr<connection> open_postgres(std::string_view url, const options& limits,
+                                          std::shared_ptr<const base::live_secret> live) {
     const std::string text(url);
     auto trouble = trouble_with_url(url);
     if (trouble.empty()) {
@@ -367,7 +371,7 @@ std::unique_ptr<connection> open_postgres(std::string_view url, const options& l
     if (!trouble.empty()) {
         throw failure(failure_kind::invalid, fmt::format("postgres: the database URL {}", trouble));
     }
-    return std::make_unique<postgres_connection>(url, limits);
+    return std::make_unique<postgres_connection>(url, limits, std::move(live));
 }
 
 }  // namespace database

@@ -10,7 +10,9 @@
 namespace database {
 
 // Throws failure{invalid} for a URL that libpq cannot read, or would read otherwise than it was meant.
-std::unique_ptr<connection> open_postgres(std::string_view url, const options& limits);
+// `live`: what each new connection takes instead; null: `url` for good.
+std::unique_ptr<connection> open_postgres(std::string_view url, const options& limits,
+                                          std::shared_ptr<const base::live_secret> live = {});
 
 // What an SQLSTATE means; exposed for tests.
 failure_kind kind_of_sqlstate(std::string_view sqlstate);

@@ -55,7 +55,7 @@ workers::workers(const options& settings, std::function<void(const std::exceptio
     // All are opened before a thread starts: a URL that is none throws here, and nothing has to be stopped.
     std::vector<std::unique_ptr<connection>> connections;
     for (std::uint32_t i = 0; i < std::max(settings.threads, 1U); ++i) {
-        connections.push_back(open(settings.url.reveal(), settings));
+        connections.push_back(open(settings));
     }
     for (auto& one : connections) {
         state_->threads.emplace_back([state = state_.get(), on = std::move(one)] { state->serve(*on); });

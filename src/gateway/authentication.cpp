@@ -66,7 +66,7 @@ governance::last_secret& last_secret_of(http::connection& client) {
 }
 
 void look_at(std::string_view presented, tenancy& who, http::connection& client, std::int64_t now, look& result) {
-    if (who.jwt.configured() && governance::looks_like_jwt(presented)) {
+    if (who.tokens.is_configured() && governance::looks_like_jwt(presented)) {
         const auto token = who.tokens.check(presented, now);
         if (token) {
             result.who = caller_of(who, **token, result.why);

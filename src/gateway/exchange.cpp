@@ -72,7 +72,7 @@ std::string upstream_head(const http::request_head& head, upstream::client& upst
         if (head.hop_by_hop(entry)) continue;
         made.append(entry.line).append("\r\n");
     }
-    made.append("accept-encoding: identity\r\n").append(upstream.credential_line());
+    made.append("accept-encoding: identity\r\n");
     return made;
 }
 

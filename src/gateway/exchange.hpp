@@ -69,9 +69,10 @@ struct exchange {
     std::uint64_t elapsed_us() const { return static_cast<std::uint64_t>(net::monotonic_us() - began_us); }
 };
 
-// The request line and headers for upstream, without framing and without the blank line: everything verbatim except
-// hop-by-hop fields, host, content-length, expect, accept-encoding (identity) and the credential. Made at once, because
-// the head is gone after the first wait.
+// The request line and headers for upstream, without framing, credential and blank line: everything verbatim except
+// hop-by-hop fields, host, content-length, expect, accept-encoding (identity) and the caller's credential. Made now,
+// because the head is gone after the first wait; our credential comes last, when the connection is there, because it
+// may be rotated while a request waits.
 std::string upstream_head(const http::request_head& head, upstream::client& upstream);
 
 // The same for another target (path and query).

@@ -19,9 +19,9 @@ bool is_event_stream(const http::response_head& head) {
     return http::equals_lower(type, "text/event-stream");
 }
 
-// One attempt, from connecting to the last byte.
-net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upstream::call& call,
-                                 upstream::reuse pooled) {
+// One attempt, from connecting to the last byte. The first `head_bytes` of the head are those of every attempt.
+net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, std::size_t head_bytes,
+                                 upstream::call& call, upstream::reuse pooled) {
     const upstream::options& waits = s.upstream.settings();
     const auto nothing = [](base::error why) {
         return relay_outcome{.failure = std::move(why), .reached_client = false};
@@ -31,6 +31,8 @@ net::task<relay_outcome> attempt(exchange& x, service& s, forwarding& what, upst
         co_await call.connect(pooled, what.connect_at_most.count() > 0 ? what.connect_at_most : waits.connect_timeout);
     if (!connected) co_return nothing(std::move(connected.error()));
 
+    what.head.resize(head_bytes);  // the attempt before added its own
+    what.head.append(s.upstream.credential_line()).append("\r\n");
     auto sent = co_await call.send(what.head, what.body);
     if (!sent) co_return nothing(std::move(sent.error()));
     const auto after_sending = [](relay_outcome outcome, int status) {
@@ -87,7 +89,7 @@ net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what) {
         const fmt::format_int length(what.body.size());
         what.head.append("content-length: ").append(length.data(), length.size()).append("\r\n");
     }
-    what.head += "\r\n";
+    const std::size_t head_bytes = what.head.size();
     auto pooled = what.fresh_connection ? upstream::reuse::never : upstream::reuse::allowed;
     for (std::uint32_t number = 1;; ++number) {
         upstream::attempt last{.number = number, .stream = what.wants_stream};
@@ -101,7 +103,7 @@ net::task<forward_outcome> forward(exchange& x, service& s, forwarding& what) {
         }
         {
             upstream::call call(s.upstream, x.client.timer(), &x.client.stream());
-            outcome = co_await attempt(x, s, what, call, pooled);
+            outcome = co_await attempt(x, s, what, head_bytes, call, pooled);
             last.stale = call.stale();
         }
         if (what.observer) what.observer->end(outcome);

@@ -30,7 +30,7 @@ struct answer_hooks {
 
 // What is sent, and what is expected back.
 struct forwarding {
-    std::string head;         // from upstream_head(); framing and the blank line are added here
+    std::string head;         // from upstream_head(); framing, credential and the blank line are added here
     std::string_view body{};  // held by the caller until `release_body`
     bool has_body = false;
     bool wants_stream = false;         // the request asked for server-sent events

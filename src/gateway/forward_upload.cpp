@@ -61,15 +61,18 @@ net::task<void> forward_upload(exchange& x, service& s, std::string head, http::
     x.client.keep_input();
     const bool chunked = framing == http::body_framing::chunked;
     if (chunked) {
-        head += "transfer-encoding: chunked\r\n\r\n";
+        head += "transfer-encoding: chunked\r\n";
     } else {
-        fmt::format_to(std::back_inserter(head), "content-length: {}\r\n\r\n", content_length);
+        fmt::format_to(std::back_inserter(head), "content-length: {}\r\n", content_length);
     }
     // Part of the body is gone after the first piece, so there is one attempt, on a connection that is surely fresh.
     ++x.record.attempts;
     upstream::call call(s.upstream, x.client.timer(), &x.client.stream());
     auto ok = co_await call.connect(upstream::reuse::never, waits.connect_timeout);
-    if (ok) ok = co_await call.send(head, {});
+    if (ok) {
+        head.append(s.upstream.credential_line()).append("\r\n");
+        ok = co_await call.send(head, {});
+    }
     if (!ok) {
         co_await refuse(x, std::move(ok.error()));
         co_return;

@@ -75,6 +75,7 @@ net::task<void> list_own(exchange& x, service& s, const http::request_head& head
         co_await refuse(x, {errc::invalid_argument, std::string(name) + ": there is no object with this id."});
         co_return;
     }
+    upstream.append(s.upstream.credential_line());  // one for all pages: each sees a workspace of its own
     own_page page(asked, std::move(*own), what == kind::skill ? is_skills_plain_name : is_nobodys);
     bool done = false;
     for (std::size_t pages = 0; !done && pages < pages_max; ++pages) {

@@ -23,7 +23,6 @@ struct tenancy {
     const governance::key_hasher& hasher;
     const pricing::price_table& prices;
     const governance::budget_keeper& money;
-    const governance::jwt_options& jwt;
     governance::token_verifier tokens;
     governance::jwks_keeper* issuer = nullptr;  // none: no JWKS is configured
 };

@@ -21,10 +21,10 @@ directory_keeper::directory_keeper(std::unique_ptr<database::connection> on, con
                                    time_ms (*now)())
     : on_(std::move(on)),
       poll_every_(settings.directory_poll),
-      static_keys_(std::move(static_keys)),
       hasher_(hasher),
       live_(live),
-      now_(now) {
+      now_(now),
+      static_keys_(std::move(static_keys)) {
     renew();
     last_success_ = now_();
 }
@@ -85,10 +85,25 @@ void directory_keeper::run() {
     for (const auto& done : unanswered) done();
 }
 
+void directory_keeper::use_static_keys(std::vector<base::secret> keys) {
+    const std::lock_guard held(guard_);
+    next_static_keys_ = std::move(keys);
+}
+
+void directory_keeper::take_static_keys() {
+    const std::lock_guard held(guard_);
+    if (!next_static_keys_) return;
+    static_keys_ = std::move(*next_static_keys_);
+    next_static_keys_.reset();
+    static_keys_differ_ = true;
+}
+
 void directory_keeper::look() {
     try {
-        const bool moved = read_generation(*on_) != current()->generation();
+        take_static_keys();
+        const bool moved = read_generation(*on_) != current()->generation() || static_keys_differ_;
         if (moved) renew();
+        static_keys_differ_ = false;
         last_success_ = now_();
         if (std::exchange(is_out_, false) && reports_.on_recovery) reports_.on_recovery();
         if (moved && reports_.on_change) reports_.on_change(current());

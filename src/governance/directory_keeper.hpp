@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,23 +58,28 @@ public:
     // already or the keeper does not run: `done` is not called.
     bool refresh_soon(std::function<void()> done);
 
+    // From now on these static keys, with the next look that reaches the database: within directory_poll.
+    void use_static_keys(std::vector<base::secret> keys);
+
     // When the database was last seen to agree with `current`; stale beyond options::staleness_max.
     time_ms last_success_ms() const { return last_success_.load(std::memory_order_relaxed); }
 
 private:
     void run();
     void look();
+    void take_static_keys();
     void renew();
     void report_unreadable();
 
     const std::unique_ptr<database::connection> on_;
     const milliseconds poll_every_;
-    const std::vector<base::secret> static_keys_;
     const key_hasher& hasher_;
     live_parts& live_;
     time_ms (*const now_)();
 
     // Of the keeper's thread, once it runs.
+    std::vector<base::secret> static_keys_;
+    bool static_keys_differ_ = false;  // from those of `current`
     keeper_reports reports_;
     std::vector<std::string> unreadable_;
     bool is_out_ = false;
@@ -82,6 +88,7 @@ private:
     mutable std::mutex guard_;  // of the rest
     std::condition_variable changed_;
     std::shared_ptr<const directory> current_;
+    std::optional<std::vector<base::secret>> next_static_keys_;
     std::vector<std::function<void()>> waiting_;
     bool running_ = false;
     bool stopping_ = false;

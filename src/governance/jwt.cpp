@@ -158,7 +158,9 @@ base::result<void> check_signature(const token_parts& parts, const token_head& h
             return fail(errc::credential_invalid,
                         "Tokens with HS256 are not accepted here: no shared secret is configured.");
         }
-        good = is_signed_with(options.secret, parts.signed_text, *signature);
+        good = is_signed_with(options.secret, parts.signed_text, *signature) ||
+               (!options.secret_previous.empty() &&
+                is_signed_with(options.secret_previous, parts.signed_text, *signature));
     } else {
         const auto key = choose_key(head, keys, options);
         if (!key) return std::unexpected(key.error());
@@ -197,9 +199,9 @@ bool may_be_of_newer_key(std::string_view token, const key_set* keys, const jwt_
     return !keys || !head->kid || !keys->has(*head->kid);
 }
 
-token_verifier::token_verifier(const jwt_options& options)
-    : options_(options),
-      cache_(options.tokens_cached_max),
+token_verifier::token_verifier(jwt_options options)
+    : options_(std::move(options)),
+      cache_(options_.tokens_cached_max),
       sha256_(EVP_MD_fetch(nullptr, "SHA256", nullptr)),
       hashing_(EVP_MD_CTX_new()) {
     if (!sha256_ || !hashing_) throw std::runtime_error("OpenSSL: no SHA-256");
@@ -207,6 +209,12 @@ token_verifier::token_verifier(const jwt_options& options)
 
 void token_verifier::use(std::shared_ptr<const key_set> keys) {
     keys_ = std::move(keys);
+    cache_.clear();
+}
+
+void token_verifier::use_secrets(base::secret secret, base::secret previous) {
+    options_.secret = std::move(secret);
+    options_.secret_previous = std::move(previous);
     cache_.clear();
 }
 

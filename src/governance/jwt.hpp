@@ -40,13 +40,18 @@ base::result<verified_token> verify_token(std::string_view token, const key_set*
 // have, or none. The caller then asks jwks_keeper::refresh. Any thread.
 bool may_be_of_newer_key(std::string_view token, const key_set* keys, const jwt_options& options);
 
-// verify_token with a memory. Thread rule: one thread, its reactor's. `options` must outlive it.
+// verify_token with a memory. Thread rule: one thread, its reactor's.
 class token_verifier {
 public:
-    explicit token_verifier(const jwt_options& options);
+    explicit token_verifier(jwt_options options);
+
+    bool is_configured() const { return options_.configured(); }
 
     // From now on these keys count; what was verified with others is forgotten. Before the first call: no keys.
     void use(std::shared_ptr<const key_set> keys);
+
+    // The same for the shared secret of HS256 and the one before it. Tokens of others are refused from now on.
+    void use_secrets(base::secret secret, base::secret previous);
 
     // As verify_token. Refusals are not remembered: they would fill the memory at a stranger's will.
     base::result<std::shared_ptr<const verified_token>> check(std::string_view token, time_ms now);
@@ -62,7 +67,7 @@ private:
     };
     digest digest_of(std::string_view token) const;
 
-    const jwt_options& options_;
+    jwt_options options_;
     std::shared_ptr<const key_set> keys_;
     token_cache cache_;
     // Fetched once: OpenSSL 3 looks an algorithm up by name on every use otherwise, which costs more than the digest.

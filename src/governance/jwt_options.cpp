@@ -112,6 +112,12 @@ std::vector<std::string> problems_of(const jwt_options& options) {
             "secret, or make one: openssl rand -hex 32.",
             secret_bytes_min));
     }
+    if (!options.secret_previous.empty() && options.secret_previous.reveal().size() < secret_bytes_min) {
+        problems.push_back(fmt::format(
+            "CLAUDE_PROXY_JWT_SECRET_PREVIOUS is shorter than {} bytes and can be guessed from any token. Leave it "
+            "out.",
+            secret_bytes_min));
+    }
     if (options.configured()) {
         if (options.issuer.empty()) {
             problems.emplace_back(

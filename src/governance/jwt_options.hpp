@@ -12,11 +12,12 @@
 namespace governance {
 
 struct jwt_options {
-    std::string jwks_url;      // RS256 and ES256: https, or http to this machine
-    base::secret secret;       // HS256: the shared secret, its bytes as they are; at least 32
-    std::string issuer;        // `iss` must be this
-    std::string audience;      // `aud` must be or hold this
-    std::string supabase_url;  // fills what is empty above and team_claim (with_supabase_defaults)
+    std::string jwks_url;            // RS256 and ES256: https, or http to this machine
+    base::secret secret;             // HS256: the shared secret, its bytes as they are; at least 32
+    base::secret secret_previous{};  // accepted beside it while it is being rotated; empty: none
+    std::string issuer;              // `iss` must be this
+    std::string audience;            // `aud` must be or hold this
+    std::string supabase_url;        // fills what is empty above and team_claim (with_supabase_defaults)
 
     // A name, or a path such as app_metadata.team. A claim whose whole name has the dots in it is taken first.
     std::string team_claim;  // empty: `team`

@@ -373,6 +373,20 @@ TEST(jwt_verifier, other_keys_make_it_forget) {
     EXPECT_TRUE(verifier.may_be_of_newer_key(token));
 }
 
+TEST(jwt_verifier, another_shared_secret_ends_the_tokens_of_the_one_before_unless_that_still_counts) {
+    token_verifier verifier(by_secret());
+    const std::string token = hs256_token(shared_secret, hs256_head, payload_with());
+    EXPECT_TRUE(verifier.check(token, test_now));
+    const std::string other(shared_secret.size(), 'x');
+    verifier.use_secrets(base::secret(other), base::secret(std::string(shared_secret)));
+    EXPECT_TRUE(verifier.check(token, test_now));
+    verifier.use_secrets(base::secret(other), {});
+    EXPECT_EQ(verifier.check(token, test_now).error().kind, errc::credential_invalid);
+    EXPECT_TRUE(verifier.check(hs256_token(other, hs256_head, payload_with()), test_now));
+    verifier.use_secrets({}, {});
+    EXPECT_FALSE(verifier.is_configured());
+}
+
 TEST(jwt_verifier, a_token_that_differs_in_one_letter_is_not_the_remembered_one) {
     const jwt_options options = by_secret();
     token_verifier verifier(options);

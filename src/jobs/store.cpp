@@ -28,7 +28,7 @@ time_ms system_now() {
 std::unique_ptr<database::connection> for_writes(database::options of, const options& rules) {
     of.statement_timeout = std::min(of.statement_timeout, rules.write_patience);
     of.connect_timeout = std::min(of.connect_timeout, rules.write_patience);
-    return database::open(of.url.reveal(), of);
+    return database::open(of);
 }
 
 database::options for_reads(database::options of, const options& rules) {

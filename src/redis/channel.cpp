@@ -109,8 +109,9 @@ bool channel::connect() {
     const std::int64_t now = now_ms();
     if (tried_ms_ != 0 && now < tried_ms_ + settings_.reconnect_every.count()) return false;
     tried_ms_ = now;
-    auto speaks = connection::open(address_, settings_.timeout);
-    auto listens = connection::open(address_, settings_.timeout);
+    const address where = address_now(settings_, address_);
+    auto speaks = connection::open(where, settings_.timeout);
+    auto listens = connection::open(where, settings_.timeout);
     const std::string_view words[] = {"SUBSCRIBE", name_};
     auto subscribed = speaks && listens ? listens->run(words) : outcome<reply>(std::unexpected(std::string()));
     if (!subscribed) {

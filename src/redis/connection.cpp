@@ -72,6 +72,12 @@ reply converted(const redisReply& from) {
 
 }  // namespace
 
+address address_now(const options& settings, const address& otherwise) {
+    if (!settings.live_url) return otherwise;
+    auto read = parse_address(settings.live_url->now().reveal());
+    return read ? std::move(*read) : otherwise;
+}
+
 base::result<address> parse_address(std::string_view url) {
     constexpr std::string_view scheme = "redis://";
     if (!url.starts_with(scheme)) return bad_url("the scheme is not redis");

@@ -15,6 +15,7 @@
 
 #include "base/error.hpp"
 #include "base/secret.hpp"
+#include "redis/options.hpp"
 
 struct redisContext;
 
@@ -30,6 +31,8 @@ struct address {
 
 // errc::invalid_argument with a sentence that does not repeat the URL: it may carry a password.
 base::result<address> parse_address(std::string_view url);
+// Where a new connection goes: to the options' `live_url` as it is now, else to `otherwise`.
+address address_now(const options& settings, const address& otherwise);
 
 // What one command brought: a text, whole numbers or texts, or an error of its own, which leaves the connection as it
 // is. What a subscription brings is texts.

@@ -114,7 +114,7 @@ bool shared_limits::connect() {
         return false;
     }
     tried_at_us_ = now_us();
-    auto opened = connection::open(address_, settings_.timeout);
+    auto opened = connection::open(address_now(settings_, address_), settings_.timeout);
     if (!opened) {
         lose(opened.error());
         return false;

@@ -30,16 +30,21 @@ client::client(net::reactor& owner, const options& settings, const origin& where
                SSL_CTX* tls_context)
     : reactor_(owner), options_(settings), origin_(where), resolver_(names), sweep_timer_(owner) {
     if (tls_context) tls_.emplace(*tls_context, where.host);
-    for (const auto& credential : settings.credentials) {
+    use_credentials(settings.credentials);
+    reactor_.spawn(sweep());
+}
+
+client::~client() = default;
+
+void client::use_credentials(std::span<const base::secret> all) {
+    credential_lines_.clear();
+    for (const auto& credential : all) {
         // OAuth tokens travel as bearer, keys in x-api-key; exactly one of the two (docs/protocol.md, credentials).
         const bool bearer = credential.reveal().starts_with("sk-ant-oat");
         credential_lines_.push_back((bearer ? "authorization: Bearer " : "x-api-key: ") +
                                     std::string(credential.reveal()) + "\r\n");
     }
-    reactor_.spawn(sweep());
 }
-
-client::~client() = default;
 
 std::string_view client::credential_line() { return credential_line(next_credential_++); }
 

@@ -9,10 +9,12 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/secret.hpp"
 #include "http/chunked.hpp"
 #include "http/head.hpp"
 #include "net/resolver.hpp"
@@ -42,10 +44,14 @@ public:
 
     const origin& where() const { return origin_; }
     const options& settings() const { return options_; }
-    // The `x-api-key: ...` (or bearer) line for the next call, with CRLF; empty without credentials.
+    // The `x-api-key: ...` (or bearer) line for the next call, with CRLF; empty without credentials. Ask for it when
+    // the connection is there: what is kept over a wait may have been replaced meanwhile.
     std::string_view credential_line();
     // The same of one of them, counted from 0 and round; for calls that only the right one can make.
     std::string_view credential_line(std::size_t which) const;
+    std::size_t credentials() const { return credential_lines_.size(); }
+    // From now on these, in turn, instead of the options' own. Calls under way go on with the one they were sent with.
+    void use_credentials(std::span<const base::secret> all);
     const client_counts& counts() const { return counts_; }
 
 private:

@@ -82,7 +82,7 @@ struct webhooks::state {
           hasher(secrets),
           replica(std::move(name)),
           tell(std::move(listening)),
-          on(database::open(where.url.reveal(), where)),
+          on(database::open(where)),
           book(settings) {}
 
     void report(webhook_report what) const {

@@ -228,6 +228,37 @@ TEST_P(directory_contract, a_key_that_was_just_made_is_found_before_the_next_pol
     EXPECT_EQ(looks_seen, 1);
 }
 
+TEST_P(directory_contract, other_static_keys_are_taken_up_with_the_next_look_that_reaches_the_database) {
+    const auto keeper = keep(5ms);
+    std::promise<std::shared_ptr<const directory>> first, second;
+    std::atomic<int> changes{0};
+    keeper->start({.on_change =
+                       [&](auto made) {
+                           if (++changes <= 2) (changes == 1 ? first : second).set_value(std::move(made));
+                       },
+                   .on_outage = {},
+                   .on_recovery = {},
+                   .on_unreadable = {}});
+    const auto is_known = [&](const directory& in, std::string_view key) {
+        return in.find(hasher().hash(key), now()).what == finding::known;
+    };
+    keeper->use_static_keys({base::secret("one")});
+    auto made = first.get_future();
+    ASSERT_EQ(made.wait_for(20s), std::future_status::ready);
+    EXPECT_TRUE(is_known(*made.get(), "one"));
+
+    *broken_ = true;
+    keeper->use_static_keys({base::secret("two")});
+    auto later = second.get_future();
+    EXPECT_EQ(later.wait_for(50ms), std::future_status::timeout);
+    EXPECT_TRUE(is_known(*keeper->current(), "one"));
+    *broken_ = false;
+    ASSERT_EQ(later.wait_for(20s), std::future_status::ready);
+    const auto last = later.get();
+    EXPECT_TRUE(is_known(*last, "two"));
+    EXPECT_FALSE(is_known(*last, "one"));
+}
+
 TEST_P(directory_contract, an_outage_keeps_what_was_known_and_is_told_once) {
     const auto key = made_key();
     const auto keeper = keep(2ms);

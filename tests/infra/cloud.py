@@ -127,10 +127,10 @@ def free_port():
 
 
 class Moto:
-    """A real moto_server on a free loopback port."""
+    """A real moto_server on a free loopback port, or on the port of one that was stopped. It forgets at its end."""
 
-    def __init__(self, folder):
-        self.port = free_port()
+    def __init__(self, folder, port=None):
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = os.path.join(str(folder), "moto.log")
         self.log = open(self.log_path, "w", encoding="utf-8")  # pylint: disable=consider-using-with

@@ -296,6 +296,9 @@ def test_a_secret_is_rotated_and_taken_back_and_never_shown(installation):
     assert installation.secret() == {"SOME_KEY": 'second "value"\\', "OTHER_KEY": "other"}
     good(installation.run("rotate_secret.sh", "--env", "staging", "--previous"))
     assert installation.secret() == {"SOME_KEY": 'second "value"\\'}
+    good(installation.run("rotate_secret.sh", "--env", "staging", "--name", "OTHER_KEY", stdin="again"))
+    good(installation.run("rotate_secret.sh", "--env", "staging", "--name", "OTHER_KEY", "--remove"))
+    assert installation.secret() == {"SOME_KEY": 'second "value"\\'}
     done = installation.run("rotate_secret.sh", "--env", "staging", "--name", "SOME_KEY", stdin="")
     assert done.returncode == 2 and installation.secret() == {"SOME_KEY": 'second "value"\\'}
 

@@ -69,9 +69,11 @@ def environment(settings):
 class Process:
     """A child whose standard error is read line by line; JSON lines become dicts in `events`."""
 
-    def __init__(self, command, settings, files_max=None):
+    def __init__(self, command, settings, files_max=None, files=None):
         self._directory = tempfile.TemporaryDirectory(prefix="claude-proxy-test-")
         self.directory = self._directory.name
+        for name, text in (files or {}).items():
+            self.write(name, text)
         self.lines, self.events = [], []
         self.files_max = files_max
         self._changed = threading.Condition()
@@ -93,6 +95,13 @@ class Process:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         running.append(self)
+
+    def write(self, name, text):
+        """A file in the working directory, there at once with all its text."""
+        path = os.path.join(self.directory, name)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(path + ".new", path)
 
     @property
     def pid(self):
@@ -169,16 +178,16 @@ class Process:
 
 class Gateway(Process):
     """Started and listening when the constructor returns; `stop()` asserts a clean end. `words`: the subcommand; a
-    `worker` has no `port`."""
+    `worker` has no `port`. `files`: text by name, in its working directory before it starts."""
 
-    def __init__(self, upstream_url, files_max=None, tls=None, words=("serve",), **settings):
+    def __init__(self, upstream_url, files_max=None, tls=None, words=("serve",), files=None, **settings):
         values = dict(DEFAULTS)
         values["CLAUDE_PROXY_UPSTREAM_URL"] = upstream_url
         for name, value in settings.items():
             full = name if name in UNPREFIXED or name.startswith("AWS_") else "CLAUDE_PROXY_" + name
             values[full] = value
         assert os.access(PROXY, os.X_OK), f"{PROXY} does not exist; build it or set CLAUDE_PROXY_BIN"
-        super().__init__([PROXY, *words], values, files_max)
+        super().__init__([PROXY, *words], values, files_max, files)
         self.tls = tls
         try:
             ready = self.wait_event(lambda event: event.get("event") == "listening", what="listening line")

@@ -243,6 +243,16 @@ class Postgres(Server):
     def url(self, database="postgres", user=ADMIN):
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
+    def create_role(self, name, password):
+        """A role that has to say its password, other than those of the tests beside it."""
+        self.sql(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+        path = os.path.join(self.data, "pg_hba.conf")
+        with open(path, encoding="utf-8") as file:
+            rules = file.read()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"host all {name} 127.0.0.1/32 scram-sha-256\n{rules}")
+        self.sql("SELECT pg_reload_conf()")
+
     def create_database(self, name):
         """Its URL for a role that owns it and may do nothing else."""
         self.sql(f'CREATE DATABASE "{name}" OWNER {OWNER}')
