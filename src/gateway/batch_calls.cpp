@@ -68,9 +68,7 @@ time_ms next_look(const batch_entry& one, const resources::options& rules, time_
     return now + std::clamp<time_ms>(wait, rules.batch_look_first.count(), rules.batch_look_max.count());
 }
 
-std::size_t batch_calls::credentials() const {
-    return std::max<std::size_t>(upstream_.credentials(), 1);
-}
+std::size_t batch_calls::credentials() const { return std::max<std::size_t>(upstream_.credentials(), 1); }
 
 std::string batch_calls::call_head(std::string_view credential, std::string_view headers) const {
     return fmt::format(" HTTP/1.1\r\nhost: {}\r\n{}accept-encoding: identity\r\nuser-agent: claude-proxy/{}\r\n{}",
