@@ -101,6 +101,7 @@ void worker_parts::start(std::span<const seat> seats, http::server_load& load) {
 void worker_parts::stop_claiming() {
     if (pool_) pool_->stop_claiming();
     if (batches_) batches_->stop_gathering();
+    announcer_->stop_looking();
 }
 
 void worker_parts::hand_back() {

@@ -50,6 +50,7 @@ struct announcer::state {
     std::size_t calls = 0;  // of the store, under way
     bool sweeping = false;
     bool stopping = false;
+    bool looks_are_over = false;
     bool queue_away = false;  // of the courier
     bool clock_off = false;   // of the calls of sweeps, one at a time
     std::thread courier, sweeper;
@@ -164,7 +165,11 @@ struct announcer::state {
             owner.seen_.queue_in_flight = depth.in_flight;
             owner.seen_.queue_dead = depth.dead;
         });
-        call_begins();
+        {
+            const std::lock_guard lock(guard);
+            if (looks_are_over) return;
+            ++calls;
+        }
         store.count([this](jobs::outcome how, jobs::counts_by_status counts) {
             if (how == jobs::outcome::done) {
                 owner.seen_.queued = counts.queued;
@@ -183,9 +188,11 @@ struct announcer::state {
         const auto every = owner.chosen_.rules.sweep_every;
         // Replicas that were started together do not sweep together.
         std::uniform_int_distribution<std::int64_t> jitter(0, std::max<std::int64_t>(every.count() / 4, 1));
-        while (pause(every - milliseconds(jitter(random)))) {
+        for (;;) {
             {
-                const std::lock_guard lock(guard);
+                std::unique_lock lock(guard);
+                const auto at_most = every - milliseconds(jitter(random));
+                if (changed.wait_for(lock, at_most, [this] { return stopping || looks_are_over; })) return;
                 if (std::exchange(sweeping, true)) continue;
                 ++calls;
             }
@@ -247,6 +254,12 @@ announcer::~announcer() { stop(); }
 void announcer::start() {
     state_->courier = std::thread([this] { state_->carry(); });
     state_->sweeper = std::thread([this] { state_->sweep(); });
+}
+
+void announcer::stop_looking() {
+    const std::lock_guard lock(state_->guard);
+    state_->looks_are_over = true;
+    state_->changed.notify_all();
 }
 
 void announcer::stop() {

@@ -49,6 +49,8 @@ public:
     announcer& operator=(const announcer&) = delete;
 
     void start();
+    // Looks into the database no more: where that hangs, the end would wait for it. The next process sweeps.
+    void stop_looking();
     void stop();  // waits for the calls under way, and removes messages for as long as `goodbye`
 
     void announce(std::string job_id);

@@ -17,7 +17,7 @@ PATTERNS += ("bench/README.md", "sim/README.md")
 # Read by the tests, the build or the tools: they are no settings of the gateway.
 NOT_SETTINGS = {"CLAUDE_PROXY_BIN", "CLAUDE_PROXY_VERSION"}
 # What is quoted and is not ours: options and words of other programs and languages, placeholders of a document.
-FOREIGN_FLAGS = {"--desired-count"}
+FOREIGN_FLAGS = {"--desired-count", "--init"}  # aws, docker
 FOREIGN_NAMES = {"snake_case", "rule_action_override"}
 FOREIGN_NAMES |= {"proxy_next_upstream", "non_idempotent", "least_conn", "worker_shutdown_timeout"}  # nginx
 ROLES = {"claude_proxy_a", "claude_proxy_b"}  # of PostgreSQL, and no metrics
