@@ -22,8 +22,8 @@ locals {
   # Reasons that are our own fault, as docs/operations.md lists them; tests compare.
   own_reasons = [
     "budget_unavailable", "ledger_full", "directory_stale", "database_unavailable", "resources_unavailable",
-    "jobs_unavailable", "too_many_followers", "too_many_connections", "in_flight_bytes_exhausted", "shutting_down",
-    "internal",
+    "database_refused", "jobs_unavailable", "too_many_followers", "too_many_connections", "in_flight_bytes_exhausted",
+    "shutting_down", "internal",
   ]
 
   # Pattern in the JSON log, and what a matching line counts.
