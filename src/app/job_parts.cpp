@@ -85,7 +85,7 @@ void job_parts::finish() {
     if (!store_) return;
     tail_->stop();
     store_.reset();
-    channel_.reset();
+    if (channel_) channel_->stop();  // it stays: its counts are in the last scrape
 }
 
 void job_parts::add_metrics(telemetry::hub& hub) {

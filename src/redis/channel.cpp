@@ -51,10 +51,15 @@ channel::channel(const options& settings, address where, std::string name, liste
 }
 
 channel::~channel() {
+    stop();
+    close(wake_fd_);
+}
+
+void channel::stop() {
+    if (!thread_.joinable()) return;
     stopping_ = true;
     eventfd_write(wake_fd_, 1);
     thread_.join();
-    close(wake_fd_);
 }
 
 void channel::say(std::string line) {

@@ -35,7 +35,8 @@ public:
 
     // `name` of the channel, the same on all replicas.
     channel(const options& settings, address where, std::string name, listeners tell);
-    ~channel();  // what was said has gone out, if Redis is there
+    ~channel();   // stops
+    void stop();  // what was said has gone out, if Redis is there; the counts stay
     channel(const channel&) = delete;
     channel& operator=(const channel&) = delete;
 
