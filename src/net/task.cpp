@@ -6,7 +6,7 @@
 namespace net::detail {
 namespace {
 
-constexpr std::size_t step_bytes = 128;  // frames are kept by size, rounded up to this
+constexpr std::size_t step_bytes = 16;  // frames are kept by size, rounded up to what malloc rounds up to
 constexpr std::size_t kept_frame_bytes_max = 16'384;
 #if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
 constexpr unsigned kept_per_size_max = 0;  // so that AddressSanitizer sees every use of a dead frame
