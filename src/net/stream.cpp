@@ -16,12 +16,38 @@ namespace net {
 namespace {
 
 constexpr std::size_t tls_record_bytes = 16 * 1024;
+// Parts that are no larger together are copied into one: a copy costs less than sendmsg does beside send.
+constexpr std::size_t joined_bytes_max = 4 * 1024;
 constexpr int keep_alive_seconds = 60;  // as the official SDKs set it on their side
 
 std::size_t total_bytes(std::span<const iovec> parts) {
     std::size_t total = 0;
     for (const auto& part : parts) total += part.iov_len;
     return total;
+}
+
+std::size_t copy_parts(std::span<const iovec> parts, std::span<char> to) {
+    std::size_t copied = 0;
+    for (const auto& part : parts) {
+        const std::size_t step = std::min(part.iov_len, to.size() - copied);
+        if (step == 0) continue;
+        std::memcpy(to.data() + copied, part.iov_base, step);
+        copied += step;
+    }
+    return copied;
+}
+
+// One system call; what send(2) returns.
+ssize_t send_parts(int fd, std::span<iovec> parts, std::size_t total) {
+    if (parts.size() == 1) return send(fd, parts.front().iov_base, total, MSG_NOSIGNAL);
+    if (total <= joined_bytes_max) {
+        std::array<char, joined_bytes_max> joined;
+        return send(fd, joined.data(), copy_parts(parts, joined), MSG_NOSIGNAL);
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
 void advance(std::span<iovec> parts, std::size_t taken) {
@@ -137,12 +163,7 @@ io_result stream::write(std::span<iovec> parts) {
             const char* data = static_cast<const char*>(first->iov_base);
             std::size_t size = first->iov_len;
             if (size < record.size() && size < total - taken) {
-                size = 0;
-                for (auto part = first; part != parts.end() && size < record.size(); ++part) {
-                    const std::size_t step = std::min(part->iov_len, record.size() - size);
-                    std::memcpy(record.data() + size, part->iov_base, step);
-                    size += step;
-                }
+                size = copy_parts(std::span(first, parts.end()), record);
                 data = record.data();
             }
             ERR_clear_error();
@@ -159,10 +180,7 @@ io_result stream::write(std::span<iovec> parts) {
         return {io_status::done, taken};
     }
     for (;;) {
-        msghdr message{};
-        message.msg_iov = parts.data();
-        message.msg_iovlen = parts.size();
-        const ssize_t sent = sendmsg(fd_, &message, MSG_NOSIGNAL);
+        const ssize_t sent = send_parts(fd_, parts, total);
         if (sent >= 0) {
             advance(parts, static_cast<std::size_t>(sent));
             if (static_cast<std::size_t>(sent) == total) return {io_status::done, total};
