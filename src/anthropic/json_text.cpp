@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 namespace anthropic {
 namespace {
@@ -65,6 +66,30 @@ std::size_t character_bytes(std::string_view text) {
     return simdjson::validate_utf8(text.data(), length) ? length : 0;
 }
 
+// Visible ASCII and spaces without a backslash, eight at a time: what nearly every string here is made of. May say no to
+// more than it must.
+bool is_plain(std::string_view text) {
+    constexpr std::uint64_t every = 0x0101010101010101;
+    std::uint64_t other = 0;
+    const auto look = [&](std::uint64_t word) {
+        const std::uint64_t control = word - every * 0x20;
+        const std::uint64_t backslash = (word ^ every * '\\') - every;
+        other |= word | control | backslash;
+    };
+    std::size_t at = 0;
+    for (; at + 8 <= text.size(); at += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, text.data() + at, 8);
+        look(word);
+    }
+    if (at < text.size()) {
+        std::uint64_t word = every * ' ';
+        std::memcpy(&word, text.data() + at, text.size() - at);
+        look(word);
+    }
+    return (other & every * 0x80) == 0;
+}
+
 }  // namespace
 
 std::optional<std::string> unescape(std::string_view between_quotes) {
@@ -115,6 +140,7 @@ std::optional<std::string> unescape(std::string_view between_quotes) {
 std::optional<std::string> decode_string(std::string_view text) {
     if (text.size() < 2 || text.front() != '"' || text.back() != '"') return {};
     const auto inside = text.substr(1, text.size() - 2);
+    if (is_plain(inside)) return std::string(inside);
     if (std::ranges::any_of(inside, [](char byte) { return static_cast<unsigned char>(byte) < 0x20; })) return {};
     if (!simdjson::validate_utf8(inside.data(), inside.size())) return {};
     return unescape(inside);

@@ -38,6 +38,21 @@ TEST(json_text, a_string_needs_its_quotes_valid_utf8_and_no_control_characters) 
     }
 }
 
+TEST(json_text, every_byte_at_every_place_of_a_string_is_looked_at) {
+    for (std::size_t size = 1; size <= 17; ++size) {
+        for (std::size_t place = 0; place < size; ++place) {
+            for (int byte = 0; byte < 256; ++byte) {
+                std::string inside(size, 'z');
+                inside[place] = static_cast<char>(byte);
+                const auto decoded = decode_string('"' + inside + '"');
+                const bool is_good = byte >= 0x20 && byte < 0x80 && byte != '\\';
+                ASSERT_EQ(decoded.has_value(), is_good) << "byte " << byte << " at " << place << " of " << size;
+                if (is_good) ASSERT_EQ(*decoded, inside);
+            }
+        }
+    }
+}
+
 TEST(json_text, a_plain_count_has_digits_only) {
     EXPECT_EQ(plain_count("0"), 0U);
     EXPECT_EQ(plain_count("4096"), 4096U);

@@ -143,9 +143,9 @@ void member_scanner::read_whole_key(std::string_view raw, const char* after) {
         const auto found = std::ranges::find(wanted_, key);
         if (found != wanted_.end()) wanted_index_ = static_cast<std::size_t>(found - wanted_.begin());
     };
-    if (raw.find('\\') == raw.npos) {
-        look_up(raw);
-    } else if (const auto decoded = unescape(raw)) {
+    look_up(raw);
+    if (wanted_index_ != none_wanted || raw.find('\\') == raw.npos) return;
+    if (const auto decoded = unescape(raw)) {
         look_up(*decoded);
     } else {
         fail_at(after - 1);

@@ -116,8 +116,9 @@ price_rows::found price_rows::find(std::string_view model, std::int64_t at_ms) c
     auto place = names.find(model);
     if (place == names.end()) {
         const auto plain = without_decoration(model);
-        place = names.find(plain);
-        if (place == names.end()) place = names.find(without_date(plain));
+        if (plain.size() != model.size()) place = names.find(plain);
+        const auto undated = without_date(plain);
+        if (place == names.end() && undated.size() != plain.size()) place = names.find(undated);
     }
     if (place != names.end()) {
         const auto& dated = models[place->second];
