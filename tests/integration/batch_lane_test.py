@@ -297,7 +297,7 @@ def test_while_one_batch_is_being_made_the_claims_of_others_last(simulator, tmp_
 
 def test_a_drain_ends_the_call_under_way_and_hands_back_what_waits_behind_it(simulator, tmp_path):
     """Goal: a process that is told to stop while it gathers leaves no batch in doubt, and no job an attempt poorer."""
-    with cluster_of(simulator, tmp_path, **one_batch_of(4)) as cluster:
+    with cluster_of(simulator, tmp_path, DRAIN_TIMEOUT="60s", **one_batch_of(4)) as cluster:
         lane = lane_of(cluster, "100")
         arm(simulator, f"slow-head={round(seconds(2) * 1000)}")
         jobs = two_groups(lane)
