@@ -11,6 +11,8 @@ namespace {
 // A key of 64 ASCII bytes written entirely as \uXXXX. A longer one cannot be wanted, so it need not be kept.
 constexpr std::size_t key_bytes_max = 64 * 6;
 
+constexpr nesting in_key_or_string{.depth = 1, .in_string = true, .escaping = false};
+
 bool is_space(char byte) { return byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t'; }
 
 // Bytes of numbers and literals. NaN and Infinity pass too: whether they are welcome is for the upstream to say.
@@ -48,10 +50,14 @@ void member_scanner::feed(std::string_view bytes) {
                 [[fallthrough]];
             case at::key:
                 expect('"', next++, at::in_key);
-                nesting_ = {.depth = 1, .in_string = true, .escaping = false};
+                nesting_ = in_key_or_string;
                 break;
             case at::in_key:
                 next = read_key(next, end);
+                if (at_ == at::colon && next != end && *next == ':') {  // without spaces: no round for each token
+                    ++next;
+                    at_ = at::value;
+                }
                 break;
             case at::colon:
                 expect(':', next++, at::value);
@@ -75,6 +81,10 @@ void member_scanner::feed(std::string_view bytes) {
                 if (*next == '}') {
                     ++next;
                     end_object();
+                } else if (*next == ',' && end - next > 1 && next[1] == '"') {
+                    next += 2;
+                    at_ = at::in_key;
+                    nesting_ = in_key_or_string;
                 } else {
                     expect(',', next++, at::key);
                 }
@@ -157,7 +167,7 @@ const char* member_scanner::begin_value(const char* from) {
     switch (*from) {
         case '"':
             at_ = at::in_string;
-            nesting_ = {.depth = 1, .in_string = true, .escaping = false};
+            nesting_ = in_key_or_string;
             return from + 1;
         case '{':
         case '[':

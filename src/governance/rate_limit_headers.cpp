@@ -93,13 +93,27 @@ limiter::reading in_thousands(limiter::reading of) {
     return of;
 }
 
-void add_headers(header_lines& lines, std::string_view what, const limiter::reading& of, time_ms wall_now) {
+// The three headers of one kind of limit, up to their values.
+struct header_names {
+    std::string_view limit, remaining, reset;
+};
+constexpr header_names of_requests{"anthropic-ratelimit-requests-limit: ",
+                                   "\r\nanthropic-ratelimit-requests-remaining: ",
+                                   "\r\nanthropic-ratelimit-requests-reset: "};
+constexpr header_names of_tokens{"anthropic-ratelimit-tokens-limit: ", "\r\nanthropic-ratelimit-tokens-remaining: ",
+                                 "\r\nanthropic-ratelimit-tokens-reset: "};
+constexpr header_names of_input{"anthropic-ratelimit-input-tokens-limit: ",
+                                "\r\nanthropic-ratelimit-input-tokens-remaining: ",
+                                "\r\nanthropic-ratelimit-input-tokens-reset: "};
+constexpr header_names of_output{"anthropic-ratelimit-output-tokens-limit: ",
+                                 "\r\nanthropic-ratelimit-output-tokens-remaining: ",
+                                 "\r\nanthropic-ratelimit-output-tokens-reset: "};
+
+void add_headers(header_lines& lines, const header_names& names, const limiter::reading& of, time_ms wall_now) {
     if (of.limit == 0) return;
-    constexpr std::string_view prefix = "anthropic-ratelimit-";
-    lines.add(prefix).add(what).add("-limit: ").add(of.limit).add("\r\n");
-    lines.add(prefix).add(what).add("-remaining: ").add(of.remaining).add("\r\n");
     const std::int64_t reset = (wall_now + of.full_in_us / 1'000 + 999) / 1'000;
-    lines.add(prefix).add(what).add("-reset: ").add(time_text(reset)).add("\r\n");
+    lines.add(names.limit).add(of.limit).add(names.remaining).add(of.remaining).add(names.reset).add(time_text(reset));
+    lines.add("\r\n");
 }
 
 std::int64_t retry_after_ms(const limit_refusal& why) {
@@ -129,10 +143,10 @@ void append_rate_limit_headers(std::string& head, std::span<limiter* const> in_f
     const auto input = tightest(in_force, kind::input_tokens, now_us);
     const auto output = tightest(in_force, kind::output_tokens, now_us);
     header_lines lines;
-    add_headers(lines, "requests", tightest(in_force, kind::requests, now_us), wall_now);
-    add_headers(lines, "tokens", in_thousands(both(input, output)), wall_now);
-    add_headers(lines, "input-tokens", in_thousands(input), wall_now);
-    add_headers(lines, "output-tokens", in_thousands(output), wall_now);
+    add_headers(lines, of_requests, tightest(in_force, kind::requests, now_us), wall_now);
+    add_headers(lines, of_tokens, in_thousands(both(input, output)), wall_now);
+    add_headers(lines, of_input, in_thousands(input), wall_now);
+    add_headers(lines, of_output, in_thousands(output), wall_now);
     head.append(lines.text());
 }
 

@@ -70,6 +70,13 @@ constexpr std::array<bool, 256> make_target_characters() {
 }
 constexpr auto target_characters = make_target_characters();
 
+// What may stand in a host's name.
+constexpr auto host_characters = [] {
+    auto table = target_characters;
+    for (const char c : std::string_view("/?@,:[]")) table[static_cast<unsigned char>(c)] = false;
+    return table;
+}();
+
 bool is_target(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return target_characters[static_cast<unsigned char>(c)]; });
 }
@@ -90,10 +97,7 @@ bool is_host(std::string_view text) {
         return std::ranges::all_of(text,
                                    [](char c) { return token_characters[static_cast<unsigned char>(c)] || c == ':'; });
     }
-    return std::ranges::all_of(text, [](char c) {
-        return target_characters[static_cast<unsigned char>(c)] &&
-               std::string_view("/?@,:[]").find(c) == std::string_view::npos;
-    });
+    return std::ranges::all_of(text, [](char c) { return host_characters[static_cast<unsigned char>(c)]; });
 }
 
 struct known_field {

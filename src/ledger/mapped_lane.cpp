@@ -9,7 +9,7 @@
 namespace ledger {
 namespace {
 
-constexpr std::size_t ahead_bytes_min = 512 * 1024;                    // made present before it is needed
+constexpr std::size_t ahead_bytes_min = 128 * 1024;                    // made present before it is needed
 constexpr std::size_t table_bytes = (slots_a_table + 1) * slot_bytes;  // a header of one slot's size
 
 template <class Number>
