@@ -100,7 +100,7 @@ bool accounting::begin(std::uint32_t number) {
     const std::int64_t held_at = admitted_.budgets.moment();
     row_.started_ms = admitted_.budgets.empty() ? now_at_ms(x_) : std::min(now_at_ms(x_), last_of_day(held_at));
     row_.stream = view_.stream;
-    x_.record.answer = {};
+    if (number > 1) x_.record.answer = {};  // of the attempt before
     x_.record.upstream_request_id.clear();
     slot_ = s_.journal.open(row_);
     return slot_ != ledger::lane::no_slot;
