@@ -4,10 +4,16 @@
 #include <cstring>
 
 #include "anthropic/second_look.hpp"
-#include "anthropic/wide_vectors.hpp"
+#include "base/wide_vectors.hpp"
 
 namespace anthropic {
 namespace {
+
+#if has_wide_vectors
+using base::block;
+using base::block_bytes;
+using base::where;
+#endif
 
 constexpr std::string_view blanks = " \t\r\n";
 

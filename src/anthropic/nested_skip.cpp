@@ -5,10 +5,16 @@
 #include <bit>
 #include <cstring>
 
-#include "anthropic/wide_vectors.hpp"
+#include "base/wide_vectors.hpp"
 
 namespace anthropic {
 namespace {
+
+#if has_wide_vectors
+using base::block;
+using base::block_bytes;
+using base::where;
+#endif
 
 enum class byte_kind : std::uint8_t { other, quote, open, close };
 

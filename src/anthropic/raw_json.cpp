@@ -9,10 +9,17 @@
 
 #include "anthropic/json_text.hpp"
 #include "anthropic/nested_skip.hpp"
-#include "anthropic/wide_vectors.hpp"
+#include "base/wide_vectors.hpp"
 
 namespace anthropic {
 namespace {
+
+#if has_wide_vectors
+using base::block;
+using base::block_bytes;
+using base::where;
+using base::where_below;
+#endif
 
 constexpr std::string_view white_space = " \t\n\r";
 
@@ -29,9 +36,7 @@ for_wide_vectors const char* skip_plain(const char* from, const char* end) {
     while (end - from >= block_bytes) {
         block bytes;
         std::memcpy(&bytes, from, sizeof bytes);
-        const auto control =
-            std::bit_cast<std::uint64_t>(__builtin_convertvector(bytes < static_cast<unsigned char>(0x20), block_bits));
-        const auto found = where(bytes, '"') | where(bytes, '\\') | control;
+        const auto found = where(bytes, '"') | where(bytes, '\\') | where_below(bytes, ' ');
         if (found != 0) return from + std::countr_zero(found);
         from += block_bytes;
     }

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
+
+#include "base/wide_vectors.hpp"
 
 namespace http {
 namespace {
@@ -34,30 +37,33 @@ bool is_value(std::string_view text) {
     });
 }
 
-// The same for a whole head at once, line ends aside, without an early exit: the compiler then looks at many bytes at a
-// time. A carriage return that is not half of a line end shows in the counts, for each line feed has one before it.
-bool has_only_head_characters(std::string_view head) {
-    constexpr std::size_t block_bytes = 128;  // so that the counts of a block fit into a byte, as vectors like them
-    std::uint8_t bad = 0;
-    unsigned unpaired = 0;
-    while (!head.empty()) {
-        const std::string_view block = head.substr(0, block_bytes);
-        head.remove_prefix(block.size());
-        std::uint8_t carriage_returns = 0;
-        std::uint8_t line_feeds = 0;
-        for (const char c : block) {
-            const auto byte = static_cast<std::uint8_t>(c);
-            const auto is_return = static_cast<std::uint8_t>(byte == '\r');
-            const auto is_feed = static_cast<std::uint8_t>(byte == '\n');
-            const auto is_tab = static_cast<std::uint8_t>(byte == '\t');
-            const auto control = static_cast<std::uint8_t>((byte < 0x20) | (byte == 0x7f));
-            bad = static_cast<std::uint8_t>(bad | (control & ~(is_return | is_feed | is_tab)));
-            carriage_returns = static_cast<std::uint8_t>(carriage_returns + is_return);
-            line_feeds = static_cast<std::uint8_t>(line_feeds + is_feed);
-        }
-        unpaired += static_cast<unsigned>(carriage_returns) - static_cast<unsigned>(line_feeds);
+// A whole head: of control characters only tabs and line ends, and these in pairs of carriage return and line feed.
+for_wide_vectors bool has_only_head_characters(const char* from, const char* end) {
+    bool good = true;
+    bool after_return = false;
+#if has_wide_vectors
+    std::uint64_t wrong = 0;
+    std::uint64_t return_before = 0;  // a bit: the block begins behind a carriage return
+    for (; end - from >= base::block_bytes; from += base::block_bytes) {
+        base::block bytes;
+        std::memcpy(&bytes, from, sizeof bytes);
+        const std::uint64_t returns = base::where(bytes, '\r');
+        const std::uint64_t feeds = base::where(bytes, '\n');
+        const std::uint64_t control = base::where_below(bytes, ' ') & ~base::where(bytes, '\t');
+        wrong |= (control & ~(returns | feeds)) | base::where(bytes, '\x7f');
+        wrong |= feeds ^ (returns << 1 | return_before);
+        return_before = returns >> 63;
     }
-    return bad == 0 && unpaired == 0;
+    good = wrong == 0;
+    after_return = return_before != 0;
+#endif
+    for (; from != end; ++from) {
+        const auto byte = static_cast<unsigned char>(*from);
+        const bool is_good = byte >= 0x20 ? byte != 0x7f : byte == '\t' || byte == '\r' || byte == '\n';
+        good = good && is_good && (byte == '\n') == after_return;
+        after_return = byte == '\r';
+    }
+    return good && !after_return;
 }
 
 // What may stand in a request target (RFC 3986): visible ASCII without the characters that URIs exclude, where readers
@@ -166,38 +172,40 @@ bool parse_length(std::string_view text, std::uint64_t& value) {
     return true;
 }
 
+// The next line of a head whose characters are known to be good.
 std::string_view take_line(std::string_view& rest) {
-    const std::size_t end = rest.find("\r\n");
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(rest.size(), line.size() + 2));
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end - (end < rest.size() ? 1 : 0));
+    rest.remove_prefix(std::min(rest.size(), end + 1));
     return line;
 }
 
-// Letters, digits and dashes only, eight at a time: what nearly every field name is made of.
-bool is_plain_name(std::string_view name) {
+// Where the plain name that the line begins with ends: letters, digits and dashes only, looked at eight at a time, which
+// is what nearly every field name is made of. It may end earlier than it must where the line ends soon.
+std::size_t plain_name_size(std::string_view line) {
     constexpr std::uint64_t every = 0x0101010101010101;
-    std::uint64_t other = 0;
-    const auto look = [&](const char* at) {
+    std::size_t at = 0;
+    for (; at + 8 <= line.size(); at += 8) {
         std::uint64_t word = 0;
-        std::memcpy(&word, at, 8);
+        std::memcpy(&word, line.data() + at, 8);
         const std::uint64_t bytes = word & every * 0x7f;  // so that no sum below carries into the next byte
         const std::uint64_t lower = bytes | every * 0x20;
         const std::uint64_t letters = (lower + every * (0x80 - 'a')) & ~(lower + every * (0x7f - 'z'));
         const std::uint64_t digits = (bytes + every * (0x80 - '0')) & ~(bytes + every * (0x7f - '9'));
         const std::uint64_t dashes = ~((bytes ^ every * '-') + every * 0x7f);
-        other |= word | ~(letters | digits | dashes);
-    };
-    if (name.size() < 8) return false;
-    for (std::size_t at = 0; at + 8 <= name.size(); at += 8) look(name.data() + at);
-    look(name.data() + name.size() - 8);  // some of them again
-    return (other & every * 0x80) == 0;
+        const std::uint64_t other = (word | ~(letters | digits | dashes)) & every * 0x80;
+        if (other != 0) return at + static_cast<std::size_t>(std::countr_zero(other)) / 8;
+    }
+    return at;
 }
 
 // Name, colon, value; the value's characters are not looked at.
 bool split_header_line(std::string_view line, header& parsed) {
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos) return false;
-    if (const auto name = line.substr(0, colon); !is_plain_name(name) && !is_token(name)) return false;
+    std::size_t colon = plain_name_size(line);
+    if (colon == 0 || colon == line.size() || line[colon] != ':') {
+        colon = line.find(':');
+        if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) return false;
+    }
     std::string_view value = line.substr(colon + 1);
     while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
     while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
@@ -360,7 +368,7 @@ base::result<void> parse_request(std::string_view bytes, const head_limits& limi
     head.content_length = 0;
     head.expect_continue = false;
     head.host = {};
-    if (!has_only_head_characters(bytes)) {
+    if (!has_only_head_characters(bytes.data(), bytes.data() + bytes.size())) {
         return fail(errc::bad_framing, "The head has a control character, or a carriage return that ends no line.");
     }
     std::string_view rest = bytes;
@@ -437,7 +445,7 @@ base::result<void> parse_response(std::string_view bytes, const head_limits& lim
     };
     head.size = bytes.size();
     head.content_length = 0;
-    if (!has_only_head_characters(bytes)) return broken("a control character");
+    if (!has_only_head_characters(bytes.data(), bytes.data() + bytes.size())) return broken("a control character");
     std::string_view rest = bytes;
     const std::string_view line = take_line(rest);
     if (line.size() < 12 || !line.starts_with("HTTP/1.") || (line[7] != '0' && line[7] != '1') || line[8] != ' ') {

@@ -99,6 +99,31 @@ TEST(head, a_field_name_is_made_of_token_characters_wherever_they_stand) {
     }
 }
 
+TEST(head, a_control_character_is_refused_wherever_it_stands) {
+    const std::string begin = "GET / HTTP/1.1\r\n" + host + "a: ";
+    for (std::size_t place = 0; place < 150; ++place) {
+        for (int byte = 0; byte < 256; ++byte) {
+            std::string value(150, 'v');
+            value[place] = static_cast<char>(byte);
+            const std::string text = begin + value + "\r\n\r\n";
+            request_head head;
+            const bool is_good = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+            ASSERT_EQ(parse_request(text, limits, head).has_value(), is_good) << byte << " at " << place;
+        }
+    }
+}
+
+TEST(head, line_ends_are_pairs_wherever_they_stand) {
+    for (std::size_t length = 0; length < 150; ++length) {
+        const std::string begin = "GET / HTTP/1.1\r\n" + host + "a: " + std::string(length, 'v');
+        request_head head;
+        ASSERT_TRUE(parse_request(begin + "\r\nb: c\r\n\r\n", limits, head)) << length;
+        for (const std::string end : {"\n", "\r", "\n\r", "\r\r\n", "\r\n\n"}) {
+            ASSERT_FALSE(parse_request(begin + end + "b: c\r\n\r\n", limits, head)) << length;
+        }
+    }
+}
+
 TEST(head, ambiguous_lengths_are_refused) {
     for (const std::string fields :
          {"content-length: 5\r\ntransfer-encoding: chunked\r\n", "content-length: 5\r\ncontent-length: 5\r\n",

@@ -1,6 +1,6 @@
 // Text looked at 64 bytes at a time: vectors of bytes whose comparisons become one bit a byte. The same source is
 // compiled for wider vectors too, and the loader picks what the processor has. GCC has no vectors of bool: there
-// `has_wide_vectors` is 0, and the plain way does everything. Internal to this folder.
+// `has_wide_vectors` is 0, and the plain way does everything.
 #pragma once
 
 #if defined(__clang__)
@@ -18,7 +18,7 @@
 #define for_wide_vectors
 #endif
 
-namespace anthropic {
+namespace base {
 
 constexpr std::ptrdiff_t block_bytes = 64;
 using block = unsigned char __attribute__((ext_vector_type(64)));
@@ -29,7 +29,11 @@ always_inline std::uint64_t where(const block& bytes, char wanted) {
         __builtin_convertvector(bytes == static_cast<unsigned char>(wanted), block_bits));
 }
 
-}  // namespace anthropic
+always_inline std::uint64_t where_below(const block& bytes, char bound) {
+    return std::bit_cast<std::uint64_t>(__builtin_convertvector(bytes < static_cast<unsigned char>(bound), block_bits));
+}
+
+}  // namespace base
 
 #else
 #define has_wide_vectors 0
