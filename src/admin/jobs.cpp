@@ -7,6 +7,7 @@
 #include "admin/routes.hpp"
 #include "admin/views.hpp"
 #include "governance/change.hpp"
+#include "governance/tenants.hpp"
 #include "jobs/asking.hpp"
 #include "jobs/job_text.hpp"
 
@@ -21,7 +22,6 @@ constexpr std::int64_t entries_max = 100;
 // One call redrives so many dead jobs at most; who has more calls again.
 constexpr std::int64_t redrive_max = 100;
 // The team of the static keys, which may have jobs although it is not stored.
-constexpr std::string_view static_team = "default";
 
 boost::json::string text_of(std::string_view what) { return boost::json::string(what); }
 
@@ -94,7 +94,7 @@ base::result<jobs::filter> read_filter(members& given, workbench& bench) {
     if (!team) return which;
     // A typing error must not look like a team without jobs.
     const auto found = bench.tenants.find_team(*team);
-    if (!found && *team != static_team) return std::unexpected(found.error());
+    if (!found && *team != governance::static_team) return std::unexpected(found.error());
     which.team_id = found ? found->id : *team;
     return which;
 }

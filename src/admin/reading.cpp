@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>
 #include <optional>
 #include <unordered_set>
+
+#include "base/percent.hpp"
 
 namespace admin {
 
@@ -14,32 +17,12 @@ using base::errc;
 
 namespace {
 
-int hex(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
 // Percent-decoded once. Nothing for a broken escape, a control character, or bytes that are no UTF-8.
-std::optional<std::string> decoded(std::string_view text, bool plus_is_space) {
-    std::string made;
-    made.reserve(text.size());
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        char c = text[i];
-        if (c == '%') {
-            const int high = i + 1 < text.size() ? hex(text[i + 1]) : -1;
-            const int low = i + 2 < text.size() ? hex(text[i + 2]) : -1;
-            if (high < 0 || low < 0) return std::nullopt;
-            c = static_cast<char>(high * 16 + low);
-            i += 2;
-        } else if (c == '+' && plus_is_space) {
-            c = ' ';
-        }
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return std::nullopt;
-        made.push_back(c);
-    }
-    if (!simdjson::validate_utf8(made)) return std::nullopt;
+std::optional<std::string> decoded(std::string_view text, base::plus_sign plus) {
+    auto made = base::percent_decoded(text, plus);
+    if (!made || std::ranges::any_of(*made, is_control) || !simdjson::validate_utf8(*made)) return std::nullopt;
     return made;
 }
 
@@ -107,7 +90,7 @@ base::result<std::vector<std::string>> read_path(std::string_view path) {
     path.remove_prefix(1);
     while (true) {
         const bool last = path.find('/') == std::string_view::npos;
-        auto segment = decoded(take_until(path, '/'), false);
+        auto segment = decoded(take_until(path, '/'), base::plus_sign::itself);
         if (!segment || segment->empty() || *segment == "." || *segment == ".." ||
             segment->find_first_of("/\\%") != std::string::npos) {
             return base::fail(errc::bad_framing, std::string(ambiguous));
@@ -122,8 +105,8 @@ base::result<boost::json::object> read_query(std::string_view query) {
     while (!query.empty()) {
         std::string_view pair = take_until(query, '&');
         if (pair.empty()) continue;
-        const auto name = decoded(take_until(pair, '='), true);
-        const auto value = decoded(pair, true);
+        const auto name = decoded(take_until(pair, '='), base::plus_sign::space);
+        const auto value = decoded(pair, base::plus_sign::space);
         if (!name || !value) {
             return base::fail(errc::invalid_argument,
                               "The query has a broken percent escape, a control character or bytes that are no UTF-8.");

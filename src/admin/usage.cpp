@@ -11,6 +11,7 @@
 #include "admin/members.hpp"
 #include "admin/routes.hpp"
 #include "admin/views.hpp"
+#include "governance/tenants.hpp"
 #include "ledger/explain.hpp"
 #include "ledger/usage_query.hpp"
 
@@ -21,8 +22,6 @@ using base::errc;
 namespace {
 
 constexpr std::string_view group_choices = "team, key, model, tag, day, hour, outcome";
-// The team of the static keys, which has rows in the ledger although it may not be stored.
-constexpr std::string_view static_team = "default";
 
 base::result<std::vector<ledger::usage_group>> read_groups(std::span<const std::string> names) {
     std::vector<ledger::usage_group> all;
@@ -100,7 +99,7 @@ base::result<reply> report_usage(const request& asked, workbench& bench) {
     filter.group_by = *groups;
     if (team) {  // a typing error must not look like a team that used nothing
         const auto found = bench.tenants.find_team(*team);
-        if (!found && *team != static_team) return std::unexpected(found.error());
+        if (!found && *team != governance::static_team) return std::unexpected(found.error());
         filter.team_id = found ? found->id : *team;
     }
 

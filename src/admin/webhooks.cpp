@@ -10,6 +10,7 @@
 #include "admin/routes.hpp"
 #include "admin/views.hpp"
 #include "governance/change.hpp"
+#include "governance/tenants.hpp"
 #include "jobs/webhook_deliveries.hpp"
 
 namespace admin {
@@ -22,7 +23,6 @@ constexpr governance::time_ms overlap_default_ms = 24 * 3'600'000;
 constexpr std::int64_t entries_default = 100;
 constexpr std::int64_t entries_max = 1'000;
 // The team of the static keys, which may have jobs although it is not stored.
-constexpr std::string_view static_team = "default";
 
 boost::json::string text_of(std::string_view what) { return boost::json::string(what); }
 
@@ -69,7 +69,7 @@ base::result<std::string> id_of_team(const std::optional<std::string>& name, wor
     if (!name) return std::string();
     auto found = bench.tenants.find_team(*name);
     if (found) return std::move(found->id);
-    if (*name == static_team) return *name;
+    if (*name == governance::static_team) return *name;
     return std::unexpected(found.error());
 }
 

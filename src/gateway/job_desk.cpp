@@ -6,6 +6,7 @@
 #include <cctype>
 
 #include "anthropic/json_text.hpp"
+#include "base/percent.hpp"
 
 namespace gateway {
 
@@ -16,30 +17,12 @@ namespace {
 
 constexpr std::size_t query_bytes_max = 4'096;
 
-int hex(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
+// Nothing that is asked for here has other characters.
+bool is_printable(char c) { return c >= 0x20 && c < 0x7f; }
 
 std::optional<std::string> decoded(std::string_view text) {
-    std::string made;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        char c = text[i];
-        if (c == '%') {
-            const int high = i + 1 < text.size() ? hex(text[i + 1]) : -1;
-            const int low = i + 2 < text.size() ? hex(text[i + 2]) : -1;
-            if (high < 0 || low < 0) return std::nullopt;
-            c = static_cast<char>(high * 16 + low);
-            i += 2;
-        } else if (c == '+') {
-            c = ' ';
-        }
-        // Nothing that is asked for here has other characters.
-        if (c < 0x20 || c == 0x7f) return std::nullopt;
-        made.push_back(c);
-    }
+    auto made = base::percent_decoded(text, base::plus_sign::space);
+    if (!made || !std::ranges::all_of(*made, is_printable)) return std::nullopt;
     return made;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "anthropic/json_text.hpp"
+#include "base/percent.hpp"
 
 namespace gateway {
 namespace {
@@ -12,19 +13,12 @@ namespace {
 constexpr std::string_view token_prefix = "cp1.";
 constexpr std::size_t limit_max = 1'000;
 
-int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    const char lower = static_cast<char>(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
+// What is no escape stands for itself: the upstream may know better.
 std::string decoded(std::string_view text) {
     std::string made;
     for (std::size_t i = 0; i < text.size(); ++i) {
-        const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-        const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-        if (low >= 0) {
-            made += static_cast<char>(high * 16 + low);
+        if (const int byte = base::escaped_byte(text.substr(i)); byte >= 0) {
+            made += static_cast<char>(byte);
             i += 2;
         } else {
             made += text[i] == '+' ? ' ' : text[i];

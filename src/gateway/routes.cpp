@@ -1,5 +1,6 @@
 #include "gateway/routes.hpp"
 
+#include "base/percent.hpp"
 #include "http/head.hpp"
 
 namespace gateway {
@@ -90,13 +91,6 @@ bool matches(std::string_view pattern, std::string_view path) {
     return pattern.empty() && path.empty();
 }
 
-int hex(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 }  // namespace
 
 routed find_route(std::string_view method, std::string_view path) {
@@ -120,10 +114,9 @@ std::optional<std::string> normal_path(std::string_view path) {
     for (std::size_t i = 0; i < path.size(); ++i) {
         char c = path[i];
         if (c == '%') {
-            const int high = i + 1 < path.size() ? hex(path[i + 1]) : -1;
-            const int low = i + 2 < path.size() ? hex(path[i + 2]) : -1;
-            if (high < 0 || low < 0) return std::nullopt;
-            c = static_cast<char>(high * 16 + low);
+            const int byte = base::escaped_byte(path.substr(i));
+            if (byte < 0) return std::nullopt;
+            c = static_cast<char>(byte);
             if (c == '/' || c == '\\' || c == '%' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
                 return std::nullopt;
             i += 2;

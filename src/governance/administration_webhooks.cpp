@@ -10,7 +10,6 @@
 namespace governance {
 namespace {
 
-constexpr std::string_view static_team = "default";  // of CLAUDE_PROXY_API_KEYS: it may have no row
 constexpr time_ms overlap_max_ms = 30ll * 24 * 3'600 * 1'000;
 
 base::result<std::string> team_with_webhooks(database::connection& on, std::string_view id_or_name) {

@@ -11,7 +11,6 @@
 namespace governance {
 namespace {
 
-constexpr std::string_view static_team = "default";
 
 bool matches_any(const std::vector<std::string>& patterns, std::string_view model) {
     return patterns.empty() ||

@@ -41,6 +41,10 @@ struct team {
     std::optional<time_ms> archived_at;  // its keys are refused
 };
 
+// The name and id of the team that keys of CLAUDE_PROXY_API_KEYS belong to. It may have no row; when a team of that
+// name is stored, theirs is that one.
+inline constexpr std::string_view static_team = "default";
+
 struct key {
     std::string id;  // "key_" and 24 characters; never secret
     std::string team_id;

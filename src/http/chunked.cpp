@@ -4,17 +4,11 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/percent.hpp"
 #include "http/head.hpp"
 
 namespace http {
 namespace {
-
-int hex_value(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
 
 // Fields that decide framing, routing or credentials have no business behind the body (RFC 9110 6.5.1).
 bool forbidden_trailer(field id) {
@@ -45,7 +39,7 @@ chunk_decoder::outcome chunk_decoder::decode(std::span<char> bytes) {
         const char c = bytes[in];
         switch (at_) {
             case at::size: {
-                const int digit = hex_value(c);
+                const int digit = base::hex_digit(c);
                 if (digit >= 0) {
                     if (++digits_ > 15) return malformed();
                     left_ = left_ * 16 + static_cast<std::uint64_t>(digit);

@@ -180,8 +180,8 @@ std::string_view take_line(std::string_view& rest) {
     return line;
 }
 
-// Where the plain name that the line begins with ends: letters, digits and dashes only, looked at eight at a time, which
-// is what nearly every field name is made of. It may end earlier than it must where the line ends soon.
+// Where the plain name that the line begins with ends: letters, digits and dashes only, looked at eight at a time,
+// which is what nearly every field name is made of. It may end earlier than it must where the line ends soon.
 std::size_t plain_name_size(std::string_view line) {
     constexpr std::uint64_t every = 0x0101010101010101;
     std::size_t at = 0;
