@@ -66,8 +66,8 @@ std::size_t character_bytes(std::string_view text) {
     return simdjson::validate_utf8(text.data(), length) ? length : 0;
 }
 
-// Visible ASCII and spaces without a backslash, eight at a time: what nearly every string here is made of. May say no to
-// more than it must.
+// Visible ASCII and spaces without a backslash, eight at a time: what nearly every string here is made of. May say no
+// to more than it must.
 bool is_plain(std::string_view text) {
     constexpr std::uint64_t every = 0x0101010101010101;
     std::uint64_t other = 0;
