@@ -298,6 +298,14 @@ net::task<void> batch_lane::make(std::string headers, std::vector<candidate> tho
         });
     unsent.erase(unsent.begin(), unsent.begin() + static_cast<std::ptrdiff_t>(those.size()));
     if (!kept) co_return;
+    struct in_doubt {  // however this ends: the jobs are in it
+        batch_lane& lane;
+        const std::string& id;
+        bool concluded = false;
+        ~in_doubt() {
+            if (!concluded) lane.doubt(id);
+        }
+    } unless{*this, batch.id};
     std::string body = "{\"requests\":[";
     std::vector<jobs::ending> left_out;
     std::size_t next = 0;
@@ -317,16 +325,9 @@ net::task<void> batch_lane::make(std::string headers, std::vector<candidate> tho
     }
     body += "]}";
     if (!left_out.empty()) co_await finish_all(clock, std::move(left_out));
-    if (kept->empty()) co_return;
+    unless.concluded = kept->empty();
+    if (unless.concluded) co_return;
     batch.requests = kept->size();
-    struct in_doubt {  // however this ends
-        batch_lane& lane;
-        const std::string& id;
-        bool concluded = false;
-        ~in_doubt() {
-            if (!concluded) lane.doubt(id);
-        }
-    } unless{*this, batch.id};
     const auto answer = co_await calls_.create(clock, headers, body);
     unless.concluded = co_await conclude(clock, batch, answer);
     if (unless.concluded) co_return;
