@@ -78,7 +78,8 @@ public:
         log,
         end,  // only when the job becomes final: `take` gives no pieces
     };
-    // From behind the event `after`. nullptr: followers_max are there already.
+    // From behind the event `after`. nullptr: followers_max are there already. `wake` says that `take` has something
+    // new; it may come from any thread, and once more after the follower has gone.
     std::unique_ptr<follower> follow(const summary& about, std::uint64_t after, interest what,
                                      std::function<void()> wake);
 

@@ -20,13 +20,13 @@ constexpr std::size_t take_bytes = 1 << 20;
 class reader {
 public:
     reader(tail& on, const summary& about, std::uint64_t after, tail::interest what = tail::interest::log)
-        : follower_(on.follow(about, after, what, [this] { wake(); })) {}
+        : follower_(on.follow(about, after, what, [bell = bell_] { bell->ring(); })) {}
 
     bool is_taken() const { return follower_ != nullptr; }
     const std::string& bytes() const { return bytes_; }
     std::uint64_t seen() const { return seen_; }
     bool is_lost() const { return lost_; }
-    int wakes() const { return wakes_; }
+    int wakes() const { return bell_->rung; }
 
     // What is there now; true: it was the end.
     bool take(std::size_t bytes_max = take_bytes) {
@@ -54,29 +54,35 @@ public:
         }
         return true;
     }
-    bool wait(milliseconds patience) {
-        std::unique_lock lock(mutex_);
-        const bool woken = changed_.wait_for(lock, patience * contract::time_scale(), [this] { return woken_; });
-        woken_ = false;
-        return woken;
-    }
+    bool wait(milliseconds patience) { return bell_->wait(patience * contract::time_scale()); }
 
 private:
-    void wake() {
-        const std::lock_guard lock(mutex_);
-        woken_ = true;
-        ++wakes_;
-        changed_.notify_one();
-    }
+    // The tail may ring it after the reader has gone.
+    struct bell {
+        std::mutex mutex;
+        std::condition_variable changed;
+        bool is_new = false;
+        std::atomic<int> rung{0};
 
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool woken_ = false;
-    std::atomic<int> wakes_{0};
+        void ring() {
+            const std::lock_guard lock(mutex);
+            is_new = true;
+            ++rung;
+            changed.notify_one();
+        }
+        bool wait(milliseconds patience) {
+            std::unique_lock lock(mutex);
+            const bool heard = changed.wait_for(lock, patience, [this] { return is_new; });
+            is_new = false;
+            return heard;
+        }
+    };
+
+    const std::shared_ptr<bell> bell_ = std::make_shared<bell>();
     std::string bytes_;
     std::uint64_t seen_ = 0;
     bool lost_ = false, took_ = false;
-    std::unique_ptr<tail::follower> follower_;  // last: it wakes the others
+    std::unique_ptr<tail::follower> follower_;
 };
 
 // A store and those who follow on it.
