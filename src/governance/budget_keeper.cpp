@@ -23,6 +23,12 @@ constexpr std::chrono::milliseconds look_every{5'000};  // at most; a third of t
 constexpr std::chrono::milliseconds retry_every{250};   // while the database cannot be reached
 constexpr time_ms want_ms = 1'000;                      // how long a wish stands without being renewed
 constexpr int busy_tries_max = 5;
+constexpr std::chrono::milliseconds after_end{1'000};  // of a period: then its row is taken away
+
+// Acknowledged, held and unreported money together: it changes with everything that happens to an account.
+pico_dollars activity_of(const budget_view& view) {
+    return base::add_saturated(view.acknowledged, view.held + view.unreported);
+}
 
 }  // namespace
 
@@ -31,7 +37,7 @@ struct budget_keeper::state {
     struct memory {
         steady_clock::time_point next{};
         steady_clock::time_point looked{};
-        pico_dollars seen = -1;  // acknowledged + used at the last look: has anything happened?
+        pico_dollars seen = -1;  // activity_of at the last look: has anything happened?
         bool leased = false;
     };
 
@@ -53,7 +59,7 @@ struct budget_keeper::state {
     std::chrono::milliseconds interval() const { return std::min(look_every, settings.budget_lease / 3); }
 
     void look_at(budget_account& account, memory& of);
-    void rest(budget_account& account, memory& of);
+    void rest(budget_account& account, memory& of, time_ms now);
     void look_repeatedly(budget_account& account, memory& of);
     void raise_alerts(const budget_account& account, const lease_state& now);
     std::chrono::milliseconds round(bool everything);
@@ -67,24 +73,23 @@ struct budget_keeper::state {
 void budget_keeper::state::look_at(budget_account& account, memory& of) {
     const time_ms now = hooks.now();
     const auto& who = account.who();
-    const auto is_over = [&](const budget_view& view) {
-        return who.ends && now >= *who.ends && view.held == 0 && view.unreported == 0 && view.waiting == 0;
-    };
-    if (is_over(account.view())) {
+    const budget_view before = account.view();
+    if (who.ends && now >= *who.ends && before.held == 0 && before.unreported == 0 && before.waiting == 0) {
         if (of.leased) {
             on->execute(
                 "DELETE FROM claude_proxy.budget_leases WHERE budget_id = $1 AND period_start = $2 AND replica = $3",
                 {who.budget_id, who.begins, replica});
         }
         of.leased = false;
-        rest(account, of);
+        of.seen = activity_of(before);
+        rest(account, of, now);
         return;
     }
     database::transaction work(*on);
     const lease_state state = read_lease(*on, who, replica, now);
     const budget_view view = account.view();
     const pico_dollars acknowledged = view.acknowledged;
-    const pico_dollars activity = base::add_saturated(acknowledged, view.held + view.unreported);
+    const pico_dollars activity = activity_of(view);
     const bool idle = of.seen == activity && view.waiting == 0;
     of.seen = activity;
 
@@ -129,15 +134,16 @@ void budget_keeper::state::look_at(budget_account& account, memory& of) {
     of.looked = steady_clock::now();
     of.next = steady_clock::now() + (waiting ? contended_every : interval());
     // Nobody uses it and nothing is leased. Its row stays, since the ledger's writer counts in it.
-    if (idle && !waiting && amount == 0 && view.held == 0 && view.unreported == 0) rest(account, of);
+    if (idle && !waiting && amount == 0 && view.held == 0 && view.unreported == 0) rest(account, of, now);
 }
 
-// Until somebody wishes. Who took something before it could see that we rest is seen here.
-void budget_keeper::state::rest(budget_account& account, memory& of) {
+// Until somebody wishes, or the period ends. Who took something before it could see that we rest is seen here.
+void budget_keeper::state::rest(budget_account& account, memory& of, time_ms now) {
     account.rest(true);
-    of.next = steady_clock::time_point::max();
-    const budget_view view = account.view();
-    if (view.acknowledged + view.held + view.unreported != of.seen) account.look_again();
+    const auto& ends = account.who().ends;
+    of.next = ends && now < *ends ? steady_clock::now() + std::chrono::milliseconds(*ends - now) + after_end
+                                  : steady_clock::time_point::max();
+    if (activity_of(account.view()) != of.seen) account.look_again();
 }
 
 void budget_keeper::state::raise_alerts(const budget_account& account, const lease_state& now) {

@@ -19,9 +19,24 @@ using governance::pico_dollars;
 using governance::time_ms;
 using governance::verdict;
 
+constexpr time_ms day_ms = 86'400'000;
+
+// Everybody's clock here may run ahead of the real one, so that midnight comes when a test wants it.
+std::atomic<time_ms> clock_ahead_ms{0};
+
 time_ms clock_ms() {
-    return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    return clock_ahead_ms +
+           std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
+
+class midnight_in {
+public:
+    explicit midnight_in(milliseconds from_now) {
+        clock_ahead_ms = 0;
+        clock_ahead_ms = day_ms - clock_ms() % day_ms - from_now.count();
+    }
+    ~midnight_in() { clock_ahead_ms = 0; }
+};
 
 governance::budget total_of(pico_dollars limit, std::string id = "bud_1") {
     governance::budget made;
@@ -38,7 +53,11 @@ public:
     replica(const database_suite& on, std::string name, const governance::budget& what, milliseconds lease)
         : name_(std::move(name)),
           settings_{.budget_lease = lease},
-          budgets_(100'000, [this] { keeper_->wake(); }),
+          budgets_(100'000,
+                   [this] {
+                       ++wishes;
+                       keeper_->wake();
+                   }),
           on_(on.connect()) {
         governance::budget_keeper_hooks hooks;
         hooks.now = clock_ms;
@@ -104,6 +123,7 @@ public:
 
     std::shared_ptr<governance::budget_book> book;
     std::vector<int> alerts;  // read it after `end`
+    std::atomic<int> wishes{0};
 
 private:
     void report() {
@@ -126,7 +146,7 @@ private:
                     "INSERT INTO claude_proxy.spend_daily (scope, scope_id, day, spent_pico) VALUES ('team', 'team_1', "
                     "$1, $2)"
                     " ON CONFLICT (scope, scope_id, day) DO UPDATE SET spent_pico = spend_daily.spent_pico + $2",
-                    {clock_ms() / 86'400'000 * 86'400'000, sum});
+                    {clock_ms() / day_ms * day_ms, sum});
                 governance::consume_leases(*on_, budgets_, name_, sums, clock_ms() + settings_.budget_lease.count());
                 work.commit();
             });
@@ -287,6 +307,32 @@ TEST_P(budget_over_replicas, one_that_nobody_uses_is_not_looked_at_until_it_is_u
     EXPECT_TRUE(only.request(40, 40, milliseconds(0)));
     EXPECT_TRUE(rests_soon());
     EXPECT_EQ(spent(), 100);
+}
+
+TEST_P(budget_over_replicas, a_period_that_ends_leaves_no_row_and_no_work) {
+    auto what = total_of(100);
+    what.every = governance::period::day;
+    set(what);
+    const milliseconds until_midnight = milliseconds(1'000) * time_scale();
+    const midnight_in soon(until_midnight);
+    replica busy(*this, "rep_a", what, milliseconds(300));  // a look every 100 ms
+    replica idle(*this, "rep_b", what, milliseconds(300));
+    EXPECT_TRUE(idle.request(10, 10, milliseconds(0)));
+    // Held at the last look before midnight, settled and in the database before the first one after it.
+    EXPECT_TRUE(busy.request(60, 40, until_midnight + milliseconds(300)));
+    const auto gone = [&] {
+        const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10) * time_scale();
+        while (std::chrono::steady_clock::now() < until) {
+            if (on->query("SELECT replica FROM claude_proxy.budget_leases").empty()) return true;
+            std::this_thread::sleep_for(milliseconds(20));
+        }
+        return false;
+    };
+    EXPECT_TRUE(gone());
+    const int wished = busy.wishes + idle.wishes;
+    std::this_thread::sleep_for(milliseconds(300));  // time for a keeper that does not rest to be seen
+    EXPECT_LE(busy.wishes + idle.wishes - wished, 2);
+    EXPECT_EQ(spent(), 50);
 }
 
 RUN_ON_EVERY_DATABASE(budget_over_replicas);
