@@ -137,8 +137,9 @@ void secrets_keeper::read_well(settings_source::reading read, cause why) {
     in_force_.ignored = std::move(read.ignored);
 
     const secret_changes found = changes_between(in_force_.settings, read.settings);
+    // First all of them: a secret and the one before it, for example, are in force together or not at all.
+    for (const std::string_view name : found.at_once) config::take_secret(name, read.settings, in_force_.settings);
     for (const std::string_view name : found.at_once) {
-        config::take_secret(name, read.settings, in_force_.settings);
         if (const auto taker = appliers_.find(name); taker != appliers_.end()) taker->second(in_force_.settings);
     }
     counts_.changed += found.at_once.size();
