@@ -68,7 +68,10 @@ time_ms next_look(const batch_entry& one, const resources::options& rules, time_
     return now + std::clamp<time_ms>(wait, rules.batch_look_first.count(), rules.batch_look_max.count());
 }
 
-std::size_t batch_calls::credentials() const { return std::max<std::size_t>(upstream_.credentials(), 1); }
+std::vector<std::string> batch_calls::credentials() const {
+    const auto lines = upstream_.credential_lines();
+    return lines.empty() ? std::vector<std::string>(1) : std::vector<std::string>(lines.begin(), lines.end());
+}
 
 std::string batch_calls::call_head(std::string_view credential, std::string_view headers) const {
     return fmt::format(" HTTP/1.1\r\nhost: {}\r\n{}accept-encoding: identity\r\nuser-agent: claude-proxy/{}\r\n{}",
@@ -81,8 +84,8 @@ std::string batch_calls::request_line(std::string_view method, std::string_view 
 
 net::task<base::result<batch_calls::sight>> batch_calls::see(net::timer& clock, const std::string& upstream_id) const {
     // Only the credential of the batch's workspace sees it.
-    for (std::size_t tried = 0; tried < credentials(); ++tried) {
-        sight seen{.there = false, .status = {}, .head = call_head(upstream_.credential_line(tried))};
+    for (const auto& credential : credentials()) {
+        sight seen{.there = false, .status = {}, .head = call_head(credential)};
         const std::string head = request_line("GET", "/" + upstream_id) + seen.head;
         const auto got = co_await fetch(upstream_, clock, nullptr, head, object_bytes_max);
         if (!got) co_return std::unexpected(got.error());
@@ -145,8 +148,8 @@ net::task<std::optional<std::string>> batch_calls::digest_of_results(net::timer&
 net::task<std::optional<std::string>> batch_calls::search(net::timer& clock, const batch_entry& one,
                                                           const question& unknown) const {
     bool may_come = false;
-    for (std::size_t tried = 0; tried < credentials(); ++tried) {
-        const std::string head = call_head(upstream_.credential_line(tried));
+    for (const auto& credential : credentials()) {
+        const std::string head = call_head(credential);
         std::vector<anthropic::batch_state> candidates;
         std::string after;
         bool more = true;

@@ -19,6 +19,10 @@ namespace gateway {
 resources::time_ms next_look(const resources::batch_entry& one, const resources::options& rules,
                              resources::time_ms now);
 
+// Whether an answer to the making of a batch says that none was made. After any other that is not 200 nobody knows: a
+// 5xx may come from a proxy on the way that lost the answer, but an overloaded API (529) has not begun.
+constexpr bool refuses_batch(int status) { return (status >= 400 && status < 500 && status != 408) || status == 529; }
+
 class batch_calls {
 public:
     batch_calls(net::reactor& reactor, upstream::client& upstream) : reactor_(reactor), upstream_(upstream) {}
@@ -62,7 +66,7 @@ private:
     std::string call_head(std::string_view credential,
                           std::string_view headers = "anthropic-version: 2023-06-01\r\n") const;
     std::string request_line(std::string_view method, std::string_view below) const;
-    std::size_t credentials() const;
+    std::vector<std::string> credentials() const;  // one empty line when there are none
 
     net::reactor& reactor_;
     upstream::client& upstream_;

@@ -10,6 +10,7 @@
 #include "anthropic/request_view.hpp"
 #include "gateway/admission.hpp"
 #include "gateway/awaited.hpp"
+#include "gateway/batch_calls.hpp"
 #include "gateway/forward.hpp"
 #include "gateway/ownership.hpp"
 #include "gateway/replay.hpp"
@@ -106,8 +107,7 @@ public:
         return true;
     }
     void end(const relay_outcome& how) override {
-        const bool refused = how.upstream_status >= 400 && how.upstream_status < 500;
-        may_exist_ = doubted_ || (how.sent && !refused);
+        may_exist_ = doubted_ || (how.sent && !refuses_batch(how.upstream_status));
         doubted_ = may_exist_;
     }
     void made() { made_ = true; }

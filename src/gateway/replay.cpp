@@ -194,8 +194,9 @@ net::task<base::result<bool>> lead_or_replay(exchange& x, service& s, std::strin
                     "This Idempotency-Key was used with another body; use a new key for a new request.");
             case answer_book::part::in_doubt:
                 co_return base::fail(base::errc::idempotency_conflict,
-                                     "The first request under this Idempotency-Key was cut off, and what it made may "
-                                     "exist: look for it, and use a new key to make another one.");
+                                     "The first request under this Idempotency-Key ended without an answer that tells "
+                                     "whether it was carried out, so what it made may exist: look for it, and use a "
+                                     "new key to make another one.");
             case answer_book::part::leads:
                 lead = answer_lead(s.answers, whole_key, claim.answer);
                 x.recording = claim.answer;

@@ -46,11 +46,9 @@ void client::use_credentials(std::span<const base::secret> all) {
     }
 }
 
-std::string_view client::credential_line() { return credential_line(next_credential_++); }
-
-std::string_view client::credential_line(std::size_t which) const {
+std::string_view client::credential_line() {
     if (credential_lines_.empty()) return {};
-    return credential_lines_[which % credential_lines_.size()];
+    return credential_lines_[next_credential_++ % credential_lines_.size()];
 }
 
 std::unique_ptr<net::stream> client::take_idle() {

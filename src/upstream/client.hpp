@@ -47,9 +47,8 @@ public:
     // The `x-api-key: ...` (or bearer) line for the next call, with CRLF; empty without credentials. Ask for it when
     // the connection is there: what is kept over a wait may have been replaced meanwhile.
     std::string_view credential_line();
-    // The same of one of them, counted from 0 and round; for calls that only the right one can make.
-    std::string_view credential_line(std::size_t which) const;
-    std::size_t credentials() const { return credential_lines_.size(); }
+    // All of them, for calls that only the right one can make. Copy them: `use_credentials` changes them in any wait.
+    std::span<const std::string> credential_lines() const { return credential_lines_; }
     // From now on these, in turn, instead of the options' own. Calls under way go on with the one they were sent with.
     void use_credentials(std::span<const base::secret> all);
     const client_counts& counts() const { return counts_; }

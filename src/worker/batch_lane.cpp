@@ -96,7 +96,7 @@ jobs::ending ending_of_refused(int status, std::string_view retry_after, const j
                                           .jitter = random_part()});
     if (status == 401 || status == 403) {
         made.how = way::retry;  // the operator's to mend
-    } else if (status != 429) {
+    } else if (status != 429 && status != 529) {
         made.where = jobs::lane::realtime;  // there are no batches there, or it does not take this one: one by one
     }
     return made;
@@ -371,7 +371,7 @@ net::task<bool> batch_lane::conclude(net::timer& clock, const batch_entry& batch
     }
     const bool not_sent = !answer && was_not_sent(answer.error().kind);
     const int status = answer ? answer->status : 0;
-    if (not_sent || (status >= 400 && status < 500 && status != 408)) {
+    if (not_sent || gateway::refuses_batch(status)) {
         ++counts_.refused;
         log(telemetry::level::warn, "batch_refused", batch,
             not_sent ? answer.error().detail : fmt::format("the upstream answered {}", status));

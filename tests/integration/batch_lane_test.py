@@ -295,6 +295,17 @@ def test_while_one_batch_is_being_made_the_claims_of_others_last(simulator, tmp_
         assert made_upstream(simulator) == 2 and check_ledger(cluster, simulator) == 4
 
 
+def test_an_overloaded_upstream_is_asked_again_for_the_same_jobs(cluster, simulator):
+    """Goal: 529 says that no batch was made: its jobs wait for the next one, and stay in the lane."""
+    lane = lane_of(cluster)
+    arm(simulator, "status=529;retry-after=1")
+    jobs = [lane.submit() for _ in range(3)]
+    lane.wait(jobs, "succeeded")
+    assert {lane.get(job)["lane"] for job in jobs} == {"batch"}
+    wait_state(cluster, "failed", "settled")
+    assert made_upstream(simulator) == 1 and check_ledger(cluster, simulator) == 3
+
+
 def test_a_drain_ends_the_call_under_way_and_hands_back_what_waits_behind_it(simulator, tmp_path):
     """Goal: a process that is told to stop while it gathers leaves no batch in doubt, and no job an attempt poorer."""
     with cluster_of(simulator, tmp_path, DRAIN_TIMEOUT="60s", **one_batch_of(4)) as cluster:

@@ -1,6 +1,7 @@
 """Callers' batches are accounted for: held when they are made, settled result by result, whoever fetches them."""
 
 import json
+import signal
 
 import pytest
 
@@ -192,9 +193,18 @@ def test_a_create_that_failed_may_be_repeated_and_one_in_doubt_may_not(through, 
     for _ in range(2):
         assert team.ask("POST", "/v1/messages/batches", twice, [("Idempotency-Key", "wrong")]).status == 400
     assert len(posts(simulator, before)) == 2, "what certainly made none is asked anew"
-    fault = {"fault": "cut-at-byte=10", "count": 1, "match": {"path": "/v1/messages/batches", "method": "POST"}}
-    with Client(simulator.port) as client:
-        assert client.ask(request("POST", "/sim/faults", json.dumps(fault).encode(), key=None)).status == 200
+    at_create = {"path": "/v1/messages/batches", "method": "POST"}
+
+    def arm(fault):
+        with Client(simulator.port) as client:
+            told = json.dumps({"fault": fault, "count": 1, "match": at_create}).encode()
+            assert client.ask(request("POST", "/sim/faults", told, key=None)).status == 200
+
+    arm("status=529")
+    busy = [("Idempotency-Key", "busy")]
+    assert team.ask("POST", "/v1/messages/batches", batch_of(2), busy).status == 529
+    settled(through, team.ask("POST", "/v1/messages/batches", batch_of(2), busy))
+    arm("cut-at-byte=10")
     before = last_call(simulator)
     lost = team.ask("POST", "/v1/messages/batches", batch_of(2), [("Idempotency-Key", "lost")])
     assert (lost.status, reason(lost)) == (502, "upstream_cut")
@@ -286,27 +296,30 @@ def test_the_results_of_a_batch_are_read_again_when_they_were_cut(through, simul
     check_bill(through, simulator, made, team, 60)
 
 
-@pytest.mark.parametrize("others_first", [0, 1])
-def test_a_batch_is_looked_for_with_every_credential_whatever_else_goes_on(others_first):
-    """Two credentials of two workspaces, and a message between any two looks, which takes a credential, too."""
-    first, second = "sk-ant-api03-first-workspace", "sk-ant-api03-second-workspace"
-    made_by, looks, result = [], [], None
+class OneWorkspace:
+    """An upstream whose only batch is seen by the credential that made it. `at_look` runs before a look is answered."""
 
-    def handler(call, peer):
-        nonlocal result
-        target = call.target.decode()
+    def __init__(self, at_look):
+        self.made_by = None
+        self.looks = []
+        self.was_read = False
+        self.at_look = at_look
+
+    def __call__(self, call, peer):
+        target, credential = call.target.decode(), call.header("x-api-key")
         if not target.startswith("/v1/messages/batches"):
             return peer.send(answer(body=MESSAGE))
+        is_look = call.method == b"GET" and not target.endswith("/results")
         if call.method == b"POST":
-            made_by.append(call.header("x-api-key"))
-        elif not target.endswith("/results"):
-            looks.append(call.header("x-api-key"))
-            assert gateway.ask(PLAIN).status == 200
-        if call.header("x-api-key") != made_by[0]:
+            self.made_by = credential
+        elif is_look:
+            self.looks.append(credential)
+            self.at_look()
+        if credential != self.made_by:
             return peer.send(answer(404, body=b'{"type":"error","error":{"type":"not_found_error","message":"?"}}'))
         if target.endswith("/results"):
-            message = json.loads(MESSAGE)
-            result = {"custom_id": "item-0", "result": {"type": "succeeded", "message": message}}
+            self.was_read = True
+            result = {"custom_id": "item-0", "result": {"type": "succeeded", "message": json.loads(MESSAGE)}}
             return peer.send(answer(body=json.dumps(result).encode() + b"\n"))
         counts = {"processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 0}
         batch = {"id": "msgbatch_011W", "type": "message_batch", "processing_status": "ended", "request_counts": counts,
@@ -314,15 +327,46 @@ def test_a_batch_is_looked_for_with_every_credential_whatever_else_goes_on(other
                  "results_url": "https://api.anthropic.com/v1/messages/batches/msgbatch_011W/results"}  # fmt: skip
         return peer.send(answer(body=json.dumps(batch).encode()))
 
+
+def batch_of_one_is_complete(gateway, upstream):
+    made = gateway.ask(request("POST", "/v1/messages/batches", json.dumps(batch_of(1)).encode()))
+    assert made.status == 200, made.body
+    settled(gateway, made)
+    assert upstream.made_by in upstream.looks and upstream.was_read
+    (row,) = ledger_of(gateway, made.header("x-claude-proxy-request-id"))
+    assert row["outcome"] == "complete"
+
+
+@pytest.mark.parametrize("others_first", [0, 1])
+def test_a_batch_is_looked_for_with_every_credential_whatever_else_goes_on(others_first):
+    """Two credentials of two workspaces, and a message between any two looks, which takes a credential, too."""
+    first, second = "sk-ant-api03-first-workspace", "sk-ant-api03-second-workspace"
     with Upstream() as upstream:
-        upstream.handler = handler
+        workspace = upstream.handler = OneWorkspace(lambda: gateway.ask(PLAIN))
         settings = {**SETTINGS, "ANTHROPIC_API_KEY": f"{first},{second}", "THREADS": "1"}
         with Gateway(upstream.url, **settings) as gateway:
             for _ in range(others_first):
                 assert gateway.ask(PLAIN).status == 200
-            made = gateway.ask(request("POST", "/v1/messages/batches", json.dumps(batch_of(1)).encode()))
-            assert made.status == 200, made.body
-            settled(gateway, made)
-            assert made_by[0] in looks and result is not None
-            (row,) = ledger_of(gateway, made.header("x-claude-proxy-request-id"))
-            assert row["outcome"] == "complete"
+            batch_of_one_is_complete(gateway, workspace)
+
+
+def test_a_batch_is_not_lost_when_credentials_change_while_it_is_looked_for():
+    """A key of its workspace stays, but moves to the front of a shorter list after others have said that it is not theirs."""
+    old, new, its_own = (f"sk-ant-api03-{name}" for name in ("old-workspace", "new-workspace", "workspace-of-the-batch"))
+    rotated = []
+
+    def rotate():
+        if len(workspace.looks) == 2 and not rotated:
+            rotated.append(True)
+            gateway.write(".env", f"ANTHROPIC_API_KEY={new},{its_own}\n")
+            gateway.signal(signal.SIGHUP)
+            gateway.wait_event(lambda event: event.get("event") == "secrets_read", what="secrets_read")
+
+    with Upstream() as upstream:
+        workspace = upstream.handler = OneWorkspace(rotate)
+        files = {".env": f"ANTHROPIC_API_KEY={old},{new},{its_own}\n"}
+        with Gateway(upstream.url, files=files, **{**SETTINGS, "ANTHROPIC_API_KEY": None, "THREADS": "1"}) as gateway:
+            for _ in range(2):  # so that the third makes the batch
+                assert gateway.ask(PLAIN).status == 200
+            batch_of_one_is_complete(gateway, workspace)
+            assert workspace.made_by == its_own and rotated
