@@ -351,8 +351,8 @@ def test_a_batch_is_looked_for_with_every_credential_whatever_else_goes_on(other
 
 
 def test_a_batch_is_not_lost_when_credentials_change_while_it_is_looked_for():
-    """A key of its workspace stays, but moves to the front of a shorter list after others have said that it is not theirs."""
-    old, new, its_own = (f"sk-ant-api03-{name}" for name in ("old-workspace", "new-workspace", "workspace-of-the-batch"))
+    """The key of its workspace stays, in a list that has become shorter after the others said: not ours."""
+    old, new, its_own = (f"sk-ant-api03-workspace-{name}" for name in ("that-goes", "that-stays", "of-the-batch"))
     rotated = []
 
     def rotate():
