@@ -56,7 +56,8 @@ public:
           budgets_(100'000,
                    [this] {
                        ++wishes;
-                       keeper_->wake();
+                       const std::lock_guard lock(keeper_mutex_);
+                       if (keeper_) keeper_->wake();
                    }),
           on_(on.connect()) {
         governance::budget_keeper_hooks hooks;
@@ -115,7 +116,10 @@ public:
         }
         reporter_.join();
         if (killed) {
-            keeper_.reset();
+            const auto dead = [&] {  // requests still wish
+                const std::lock_guard lock(keeper_mutex_);
+                return std::move(keeper_);
+            }();
         } else {
             keeper_->stop();
         }
@@ -158,6 +162,7 @@ private:
     const governance::options settings_;
     governance::budget_registry budgets_;
     std::unique_ptr<connection> on_;
+    std::mutex keeper_mutex_;  // of the pointer
     std::unique_ptr<governance::budget_keeper> keeper_;
     std::mutex mutex_;
     std::vector<governance::consumption> finished_;
