@@ -35,7 +35,7 @@ aws ecr describe-images --repository-name "${repository##*/}" --image-ids "image
     give_up "$image is not in the registry"
 
 say "1. migrations, which only add: the release before goes on with the new schema"
-definition=$(register "$(output task_families migrate)" "$image")
+register "$(output task_families migrate)" "$image"
 network=$(output migrate_network |
     jq -c '{awsvpcConfiguration: {subnets, securityGroups: .security_groups, assignPublicIp: "DISABLED"}}')
 started=$(act aws ecs run-task --cluster "$cluster" --task-definition "$definition" --launch-type FARGATE \
@@ -58,7 +58,7 @@ failed() {
             point_service "$(output services "$which")" "${before[$which]}" || unsteady+=" $which"
         done
         for which in "${!before[@]}"; do
-            wait_for_service "$(output services "$which")" || unsteady+=" $which"
+            wait_for_service "$(output services "$which")" "${before[$which]}" || unsteady+=" $which"
         done
         [ -z "$unsteady" ] || give_up "the rollback did not settle:$unsteady; look at the events of these services"
     fi
@@ -66,21 +66,22 @@ failed() {
     exit 1
 }
 
-declare -A before=()
-api=$(register "$(output task_families api)" "$image")
+declare -A before=() to=()
+register "$(output task_families api)" "$image"
+to[api]=$definition
 if [ "$strategy" = canary ]; then
     say "2. one task of the canary, with $percent % of the requests"
     canary=$(output services canary)
-    point_service "$canary" "$api" --desired-count 1 || failed
-    wait_for_service "$canary" || failed
+    point_service "$canary" "${to[api]}" --desired-count 1 || failed
+    wait_for_service "$canary" "${to[api]}" || failed
     set_weights $((100 - percent)) "$percent" || failed
 else
     say "2. API and workers"
-    worker=$(register "$(output task_families worker)" "$image")
+    register "$(output task_families worker)" "$image"
+    to[worker]=$definition
     for which in api worker; do before[$which]=$(service_field "$(output services "$which")" .taskDefinition); done
-    point_service "$(output services api)" "$api" || failed
-    point_service "$(output services worker)" "$worker" || failed
-    for which in api worker; do wait_for_service "$(output services "$which")" || failed; done
+    for which in api worker; do point_service "$(output services "$which")" "${to[$which]}" || failed; done
+    for which in api worker; do wait_for_service "$(output services "$which")" "${to[$which]}" || failed; done
 fi
 say "3. smoke test"
 smoke "$url" || failed

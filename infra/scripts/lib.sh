@@ -80,30 +80,41 @@ service_field() { # service_field SERVICE JQ
     aws ecs describe-services --cluster "$cluster" --services "$1" --output json | jq -er ".services[0] | $2"
 }
 
-# Registers the family's newest definition with another image; prints its ARN (a dry run: the family).
+# Registers the family's newest definition with another image: its ARN is in `definition` (a dry run: the family), and in
+# `registered` for `retire`. Not to be called in a subshell.
+registered=()
 register() { # register FAMILY IMAGE
     local file
     file=$(mktemp)
-    "$here/render_taskdef.sh" --family "$1" --image "$2" >"$file"
+    "$here/render_taskdef.sh" --family "$1" --image "$2" >"$file" || give_up "$1 could not be rendered with $2"
+    definition=$1
     if [ "$live" = true ]; then
         say "run: register $1 with $2"
-        aws ecs register-task-definition --cli-input-json "file://$file" --output json |
-            jq -er .taskDefinition.taskDefinitionArn
+        definition=$(aws ecs register-task-definition --cli-input-json "file://$file" --output json |
+            jq -er .taskDefinition.taskDefinitionArn) || give_up "$1 was not registered with $2"
+        registered+=("$definition")
     else
         say "would: register $1 with $2"
-        printf '%s\n' "$1"
     fi
     rm -f "$file"
 }
 
-# Until the newest deployment is complete. Old tasks first let their streams end, so it takes as long as the longest.
-wait_for_service() { # wait_for_service SERVICE
+# Until the deployment of this definition is complete. Old tasks first let their streams end, so it takes as long as the
+# longest. When ECS' circuit breaker goes back by itself, the deployment that then completes is that of the old one.
+wait_for_service() { # wait_for_service SERVICE DEFINITION
     [ "$live" = true ] || return 0
-    local until state longest
+    local until running state longest
     longest=$(output times deregistration_delay)
     until=$((SECONDS + ${WAIT_SECONDS_MAX:-$((longest + 900))}))
     while :; do
-        state=$(service_field "$1" '[.deployments[] | select(.status == "PRIMARY")][0].rolloutState')
+        # A look that fails is no verdict: there is another until the time is over.
+        running='' state='not seen'
+        read -r running state < <(service_field "$1" \
+            '[.deployments[] | select(.status == "PRIMARY")][0] | .taskDefinition + " " + .rolloutState') || true
+        if [ -n "$running" ] && [ "$running" != "$2" ]; then
+            say "$1 runs $running instead of $2: ECS went back by itself, or somebody else released"
+            return 1
+        fi
         case $state in
             COMPLETED) return 0 ;;
             FAILED) say "$1: the deployment failed"; return 1 ;;

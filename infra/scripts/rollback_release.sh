@@ -56,5 +56,5 @@ for which in api worker; do # both are found before either is changed
     to[$which]=$(earlier "$(output task_families "$which")" "$now")
 done
 for which in api worker; do point_service "$(output services "$which")" "${to[$which]}"; done
-for which in api worker; do wait_for_service "$(output services "$which")"; done
+for which in api worker; do wait_for_service "$(output services "$which")" "${to[$which]}"; done
 say "done: api ${to[api]##*:}, worker ${to[worker]##*:}"
