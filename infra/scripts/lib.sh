@@ -76,6 +76,15 @@ sqs() {
     aws sqs "$@" ${where:+--endpoint-url "$where"} --output json
 }
 
+in_registry() { # in_registry TAG; what cannot be asked is no answer
+    local repository why
+    repository=$(output repository_url)
+    why=$(aws ecr describe-images --repository-name "${repository##*/}" --image-ids "imageTag=$1" --output json \
+        2>&1 >/dev/null) && return 0
+    [[ $why == *ImageNotFound* ]] || give_up "the registry cannot be asked for $1: $why"
+    return 1
+}
+
 service_field() { # service_field SERVICE JQ
     aws ecs describe-services --cluster "$cluster" --services "$1" --output json | jq -er ".services[0] | $2"
 }
@@ -98,6 +107,8 @@ register() { # register FAMILY IMAGE
     fi
     rm -f "$file"
 }
+
+finish() { if [ "$live" = true ]; then say "done: $*"; else say "would be done: $*"; fi; }
 
 # Until the deployment of this definition is complete. Old tasks first let their streams end, so it takes as long as the
 # longest. When ECS' circuit breaker goes back by itself, the deployment that then completes is that of the old one.
@@ -139,6 +150,27 @@ end_canary() {
     set_weights 100 0
     act aws ecs update-service --cluster "$cluster" --service "$(output services canary)" --desired-count 0 \
         --output json >/dev/null
+}
+
+canary_share() { # parts of 100
+    aws elbv2 describe-rules --rule-arns "$(output listener_rule_arn)" --output json |
+        jq --arg canary "$(output target_groups canary)" '[.Rules[0].Actions[].ForwardConfig.TargetGroups[]?
+            | select(.TargetGroupArn == $canary).Weight] | add // 0'
+}
+
+warn_of_canary() {
+    local share
+    share=$(canary_share) || share=unknown
+    [ "$share" = 0 ] || say "WARNING: a canary has a share of the requests ($share %): rollback_release.sh --canary ends it"
+}
+
+# The next release does not begin with these revisions, and no rollback goes to them.
+retire() { # retire DEFINITION...
+    local each
+    for each in "$@"; do
+        act aws ecs deregister-task-definition --task-definition "$each" --output json >/dev/null ||
+            say "WARNING: $each was not deregistered: a rollback could go to it"
+    done
 }
 
 point_service() { # point_service SERVICE DEFINITION [ARGUMENT...]

@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Stands in the PATH as `aws` for infra/scripts, and plays what moto cannot: deployments that fail, calls that fail.
 
     AWS_STAND_IN=FILE aws SERVICE OPERATION [--option value ...]
 
 FILE is JSON: what there is, how it behaves, and `calls`, what was asked of it. `fails`: calls that fail, by a part of
-their command line. `broken`: image tag, and how its deployment ends: `rolled_back`, `FAILED` or `IN_PROGRESS`.
+their command line. `broken`: image tag, and how deployments of it end: `rolled_back`, `FAILED` or `IN_PROGRESS`.
 """
 
 import json
@@ -33,7 +32,7 @@ def tag_of(state, arn):
 def describe_services(state, given):
     service = state["services"][given["services"]]
     wanted, running, rollout = service["definition"], service["definition"], "COMPLETED"
-    ending = state["broken"].get(tag_of(state, wanted), "COMPLETED")
+    ending = service["ending"]
     if ending == "rolled_back":
         running = service["before"]
     elif service["before"]:
@@ -49,6 +48,7 @@ def update_service(state, given):
         if not state["definitions"].get(given["task-definition"], {}).get("active"):
             raise Refused(f"TaskDefinition not found: {given['task-definition']!r}")
         service["before"], service["definition"] = service["definition"], given["task-definition"]
+        service["ending"] = state["broken"].get(tag_of(state, service["definition"]), "COMPLETED")
     service["desired"] = int(given.get("desired-count", service["desired"]))
     return {}
 

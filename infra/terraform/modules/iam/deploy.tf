@@ -3,8 +3,8 @@
 data "aws_iam_policy_document" "deploy" {
   statement {
     sid       = "TaskDefinitions"
-    actions   = ["ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"]
-    resources = ["*"] # describing and listing know no resources
+    actions   = ["ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"]
+    resources = ["*"] # describing, listing and deregistering know no resources
   }
   statement {
     sid       = "Services"
