@@ -100,7 +100,7 @@ register() { # register FAMILY IMAGE
     if [ "$live" = true ]; then
         say "run: register $1 with $2"
         definition=$(aws ecs register-task-definition --cli-input-json "file://$file" --output json |
-            jq -er .taskDefinition.taskDefinitionArn) || give_up "$1 was not registered with $2"
+            jq -ern 'input | .taskDefinition.taskDefinitionArn') || give_up "$1 was not registered with $2"
         registered+=("$definition")
     else
         say "would: register $1 with $2"

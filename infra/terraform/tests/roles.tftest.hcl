@@ -81,7 +81,7 @@ run "who_releases_reads_no_secret" {
       for statement in data.aws_iam_policy_document.deploy.statement : tolist(statement.actions)
       if statement.sid == "OurRolesOnly" ? false : contains(statement.resources, "*") # its resources are not known yet
       ])) == toset([
-      "ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:DescribeTasks", "ecs:ListTasks",
+      "ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:DescribeTasks", "ecs:ListTasks",
       "elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTargetHealth",
     ])
     error_message = "everything is allowed on everything only where Amazon knows no resources"
