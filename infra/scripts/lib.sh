@@ -89,8 +89,8 @@ service_field() { # service_field SERVICE JQ
     aws ecs describe-services --cluster "$cluster" --services "$1" --output json | jq -er ".services[0] | $2"
 }
 
-# Registers the family's newest definition with another image: its ARN is in `definition` (a dry run: the family), and in
-# `registered` for `retire`. Not to be called in a subshell.
+# Registers the family's newest definition with another image: its ARN is in `definition` (a dry run: the family), and
+# in `registered` for `retire`. Not to be called in a subshell.
 registered=()
 register() { # register FAMILY IMAGE
     local file
@@ -161,7 +161,8 @@ canary_share() { # parts of 100
 warn_of_canary() {
     local share
     share=$(canary_share) || share=unknown
-    [ "$share" = 0 ] || say "WARNING: a canary has a share of the requests ($share %): rollback_release.sh --canary ends it"
+    [ "$share" = 0 ] ||
+        say "WARNING: a canary has a share of the requests ($share %): rollback_release.sh --canary ends it"
 }
 
 # The next release does not begin with these revisions, and no rollback goes to them.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The canary's image becomes everybody's: API and workers first, then the canary's share and task go. They go as well when
-# that fails: an image that is not good enough for everybody is not for some.
+# The canary's image becomes everybody's: API and workers first, then the canary's share and task go. They go as well
+# when that fails: an image that is not good enough for everybody is not for some.
 #
 #   promote_canary.sh --env staging|prod [--url URL] [--live]
 #

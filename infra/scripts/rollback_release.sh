@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Back to the image before: the newest one, other than today's, that API and workers both had and the registry still has.
-# Then a smoke test. The revisions that were left are deregistered: no later rollback goes to them.
+# Back to the image before: the newest one, other than today's, that API and workers both had and the registry still
+# has. Then a smoke test. The revisions that were left are deregistered: no later rollback goes to them.
 #
 #   rollback_release.sh --env staging|prod [--image TAG] [--url URL] [--live]
 #   rollback_release.sh --env staging|prod --canary [--live]      only ends the canary
 #
-# --image: to this one. --url: of the smoke test, else the first of the domain names. The database stays: migrations only
-# add. Dry run by default; --live needs CONFIRM=true.
+# --image: to this one. --url: of the smoke test, else the first of the domain names. The database stays: migrations
+# only add. Dry run by default; --live needs CONFIRM=true.
 set -euo pipefail
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

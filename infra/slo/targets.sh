@@ -4,8 +4,8 @@
 #
 #   targets.sh [NAME-OF-THE-INSTALLATION]
 #
-# The canary's tasks are tasks of the API. A list that could not be read leaves the old file, and the exit code is 1; one
-# that is empty is written: no canary is the rule. Needs aws and jq.
+# The canary's tasks are tasks of the API. A list that could not be read leaves the old file, and the exit code is 1;
+# one that is empty is written: no canary is the rule. Needs aws and jq.
 set -euo pipefail
 name=${1:-claude-proxy}
 

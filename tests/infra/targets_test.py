@@ -17,8 +17,9 @@ case $asked in
     *list-tasks*claude-proxy-worker*) echo '{"taskArns": ["arn:w1"]}' ;;
     *describe-tasks*)
         for arn in "$@"; do
-            case $arn in arn:*) echo "{\\"networkInterfaces\\": [{\\"privateIpv4Address\\": \\"at-${arn#arn:}\\"}]}" ;; esac
-        done | jq -s '{tasks: ([.[] | {containers: [.]}] + [{containers: [{}]}])}' ;;
+            case $arn in arn:*) echo "\\"at-${arn#arn:}\\"" ;; esac
+        done | jq -s '{tasks: ([.[] | {containers: [{networkInterfaces: [{privateIpv4Address: .}]}]}]
+            + [{containers: [{}]}])}' ;;
 esac
 """
 
