@@ -86,6 +86,14 @@ run "who_releases_reads_no_secret" {
     ])
     error_message = "everything is allowed on everything only where Amazon knows no resources"
   }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.deploy.statement : one(statement.condition).variable == "ecs:cluster"
+      && toset(one(statement.condition).values) == toset(["arn:aws:ecs:eu-west-1:000000000000:cluster/claude-proxy"])
+      if length(setintersection(statement.actions, ["ecs:RunTask", "ecs:DescribeTasks", "ecs:ListTasks"])) > 0
+    ])
+    error_message = "tasks of our cluster only"
+  }
 }
 
 run "the_secret_has_a_key_of_its_own_and_no_value" {
