@@ -171,6 +171,13 @@ def test_a_canary_that_ecs_took_back_is_a_failed_one(installation):
     assert installation.read()["services"]["claude-proxy-canary"]["desired"] == 0
 
 
+def test_half_a_registration_leaves_nothing_behind(installation):
+    installation.set(fails=["describe-task-definition --task-definition claude-proxy-worker"])
+    done = installation.deploy("two")
+    assert done.returncode == 2 and "claude-proxy-worker could not be rendered" in done.stdout
+    assert not installation.calls("update-service") and installation.active() == {"one"}
+
+
 @pytest.mark.parametrize("strategy", ["rolling", "canary"])
 @pytest.mark.parametrize(
     "call",
