@@ -59,8 +59,8 @@ output() { # output NAME [KEY]
     if [ $# -eq 2 ]; then
         found=$(jq -er --arg name "$1" --arg key "$2" '.[$name].value[$key]' <<<"$outputs") || give_up "no output $1.$2"
     else
-        found=$(jq -er --arg name "$1" '.[$name].value | if type == "string" then . else tojson end' <<<"$outputs") ||
-            give_up "no output $1"
+        found=$(jq -er --arg name "$1" '.[$name].value // error("none") | if type == "string" then . else tojson end' \
+            <<<"$outputs" 2>/dev/null) || give_up "no output $1"
     fi
     printf '%s\n' "$found"
 }

@@ -171,6 +171,20 @@ def test_a_canary_that_ecs_took_back_is_a_failed_one(installation):
     assert installation.read()["services"]["claude-proxy-canary"]["desired"] == 0
 
 
+@pytest.mark.parametrize("name", ["queue_url", "secret_name", "migrate_network", "target_groups", "url"])
+@pytest.mark.parametrize("script", ["deploy_release.sh", "rollback_release.sh"])
+def test_an_output_that_is_not_there_ends_a_script_before_anything(installation, script, name):
+    with open(installation.outputs, encoding="utf-8") as file:
+        said = json.load(file)
+    del said[name]
+    with open(installation.outputs, "w", encoding="utf-8") as file:
+        json.dump(said, file)
+    given = ("--image", "two", "--strategy", "rolling") if script == "deploy_release.sh" else ()
+    done = installation.run(script, *given)
+    assert done.returncode == 2 and f"no output {name}" in done.stdout
+    assert not installation.read()["calls"]
+
+
 def test_half_a_registration_leaves_nothing_behind(installation):
     installation.set(fails=["describe-task-definition --task-definition claude-proxy-worker"])
     done = installation.deploy("two")
