@@ -21,7 +21,7 @@ mapfile -t all < <(find src sim tests bench \( -path '*/node_modules' -o -path b
 check clang-format clang-format-19 --dry-run --Werror "${all[@]}"
 check tidy tools/tidy
 check headers tools/tidy --headers
-check shellcheck shellcheck -x --exclude=SC2317 tools/*.sh infra/scripts/*.sh .ci/run
+check shellcheck shellcheck -x --exclude=SC2317 tools/*.sh infra/scripts/*.sh infra/slo/*.sh .ci/run
 
 if [ "${1:-}" = --all ]; then
     mapfile -t sources < <(printf '%s\n' "${all[@]}" | grep -E '^(src|sim)/.*\.cpp$')

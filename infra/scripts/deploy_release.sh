@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# A release: migration as a one-shot task, then the services, then a smoke test; what fails is rolled back.
+# A release: migration as a one-shot task, then the services, then a smoke test; what fails is rolled back, and its
+# revisions are deregistered.
 #
-#   deploy_release.sh --env staging|prod --image TAG --strategy rolling|canary --url URL [--percent 10] [--live]
+#   deploy_release.sh --env staging|prod --image TAG --strategy rolling|canary [--url URL] [--percent 10] [--live]
+#
+# --url: of the smoke test, else the first of the domain names.
 #
 # rolling: API and workers. canary: one task of the API gets a share of the requests; promote_canary.sh ends it well,
 # rollback_release.sh --canary badly. The smoke test meets a canary by its share only: look at its numbers too.
@@ -23,19 +26,22 @@ while [ $# -gt 0 ]; do
         *) give_up "unknown argument $1" ;;
     esac
 done
-[[ -n $tag && -n $url ]] || give_up "--image and --url are needed"
+[ -n "$tag" ] || give_up "--image is needed"
 case $strategy in rolling | canary) ;; *) give_up "--strategy rolling or canary" ;; esac
 [[ $percent =~ ^[1-9][0-9]?$ && $percent -le 50 ]] || give_up "--percent is 1 to 50"
 need_live_confirmed
 read_outputs
+[ -n "$url" ] || url=$(output url)
 
 repository=$(output repository_url)
 image=$repository:$tag
-aws ecr describe-images --repository-name "${repository##*/}" --image-ids "imageTag=$tag" --output json >/dev/null ||
-    give_up "$image is not in the registry"
+in_registry "$tag" || give_up "$image is not in the registry"
 
+[ "$strategy" = canary ] || warn_of_canary
+released=false
+trap '[ "$released" = true ] || retire "${registered[@]}"' EXIT
 say "1. migrations, which only add: the release before goes on with the new schema"
-definition=$(register "$(output task_families migrate)" "$image")
+register "$(output task_families migrate)" "$image"
 network=$(output migrate_network |
     jq -c '{awsvpcConfiguration: {subnets, securityGroups: .security_groups, assignPublicIp: "DISABLED"}}')
 started=$(act aws ecs run-task --cluster "$cluster" --task-definition "$definition" --launch-type FARGATE \
@@ -58,30 +64,33 @@ failed() {
             point_service "$(output services "$which")" "${before[$which]}" || unsteady+=" $which"
         done
         for which in "${!before[@]}"; do
-            wait_for_service "$(output services "$which")" || unsteady+=" $which"
+            wait_for_service "$(output services "$which")" "${before[$which]}" || unsteady+=" $which"
         done
         [ -z "$unsteady" ] || give_up "the rollback did not settle:$unsteady; look at the events of these services"
     fi
     say "the release $tag was rolled back"
+    [ "$strategy" = canary ] || warn_of_canary
     exit 1
 }
 
-declare -A before=()
-api=$(register "$(output task_families api)" "$image")
+declare -A before=() to=()
+register "$(output task_families api)" "$image"
+to[api]=$definition
 if [ "$strategy" = canary ]; then
     say "2. one task of the canary, with $percent % of the requests"
     canary=$(output services canary)
-    point_service "$canary" "$api" --desired-count 1 || failed
-    wait_for_service "$canary" || failed
+    point_service "$canary" "${to[api]}" --desired-count 1 || failed
+    wait_for_service "$canary" "${to[api]}" || failed
     set_weights $((100 - percent)) "$percent" || failed
 else
     say "2. API and workers"
-    worker=$(register "$(output task_families worker)" "$image")
+    register "$(output task_families worker)" "$image"
+    to[worker]=$definition
     for which in api worker; do before[$which]=$(service_field "$(output services "$which")" .taskDefinition); done
-    point_service "$(output services api)" "$api" || failed
-    point_service "$(output services worker)" "$worker" || failed
-    for which in api worker; do wait_for_service "$(output services "$which")" || failed; done
+    for which in api worker; do point_service "$(output services "$which")" "${to[$which]}" || failed; done
+    for which in api worker; do wait_for_service "$(output services "$which")" "${to[$which]}" || failed; done
 fi
 say "3. smoke test"
 smoke "$url" || failed
-say "done: $strategy of $tag"
+released=true
+finish "$strategy of $tag"

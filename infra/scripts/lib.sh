@@ -59,8 +59,8 @@ output() { # output NAME [KEY]
     if [ $# -eq 2 ]; then
         found=$(jq -er --arg name "$1" --arg key "$2" '.[$name].value[$key]' <<<"$outputs") || give_up "no output $1.$2"
     else
-        found=$(jq -er --arg name "$1" '.[$name].value | if type == "string" then . else tojson end' <<<"$outputs") ||
-            give_up "no output $1"
+        found=$(jq -er --arg name "$1" '.[$name].value // error("none") | if type == "string" then . else tojson end' \
+            <<<"$outputs" 2>/dev/null) || give_up "no output $1"
     fi
     printf '%s\n' "$found"
 }
@@ -76,34 +76,56 @@ sqs() {
     aws sqs "$@" ${where:+--endpoint-url "$where"} --output json
 }
 
+in_registry() { # in_registry TAG; what cannot be asked is no answer
+    local repository why
+    repository=$(output repository_url)
+    why=$(aws ecr describe-images --repository-name "${repository##*/}" --image-ids "imageTag=$1" --output json \
+        2>&1 >/dev/null) && return 0
+    [[ $why == *ImageNotFound* ]] || give_up "the registry cannot be asked for $1: $why"
+    return 1
+}
+
 service_field() { # service_field SERVICE JQ
     aws ecs describe-services --cluster "$cluster" --services "$1" --output json | jq -er ".services[0] | $2"
 }
 
-# Registers the family's newest definition with another image; prints its ARN (a dry run: the family).
+# Registers the family's newest definition with another image: its ARN is in `definition` (a dry run: the family), and
+# in `registered` for `retire`. Not to be called in a subshell.
+registered=()
 register() { # register FAMILY IMAGE
     local file
     file=$(mktemp)
-    "$here/render_taskdef.sh" --family "$1" --image "$2" >"$file"
+    "$here/render_taskdef.sh" --family "$1" --image "$2" >"$file" || give_up "$1 could not be rendered with $2"
+    definition=$1
     if [ "$live" = true ]; then
         say "run: register $1 with $2"
-        aws ecs register-task-definition --cli-input-json "file://$file" --output json |
-            jq -er .taskDefinition.taskDefinitionArn
+        definition=$(aws ecs register-task-definition --cli-input-json "file://$file" --output json |
+            jq -ern 'input | .taskDefinition.taskDefinitionArn') || give_up "$1 was not registered with $2"
+        registered+=("$definition")
     else
         say "would: register $1 with $2"
-        printf '%s\n' "$1"
     fi
     rm -f "$file"
 }
 
-# Until the newest deployment is complete. Old tasks first let their streams end, so it takes as long as the longest.
-wait_for_service() { # wait_for_service SERVICE
+finish() { if [ "$live" = true ]; then say "done: $*"; else say "would be done: $*"; fi; }
+
+# Until the deployment of this definition is complete. Old tasks first let their streams end, so it takes as long as the
+# longest. When ECS' circuit breaker goes back by itself, the deployment that then completes is that of the old one.
+wait_for_service() { # wait_for_service SERVICE DEFINITION
     [ "$live" = true ] || return 0
-    local until state longest
+    local until running state longest
     longest=$(output times deregistration_delay)
     until=$((SECONDS + ${WAIT_SECONDS_MAX:-$((longest + 900))}))
     while :; do
-        state=$(service_field "$1" '[.deployments[] | select(.status == "PRIMARY")][0].rolloutState')
+        # A look that fails is no verdict: there is another until the time is over.
+        running='' state='not seen'
+        read -r running state < <(service_field "$1" \
+            '[.deployments[] | select(.status == "PRIMARY")][0] | .taskDefinition + " " + .rolloutState') || true
+        if [ -n "$running" ] && [ "$running" != "$2" ]; then
+            say "$1 runs $running instead of $2: ECS went back by itself, or somebody else released"
+            return 1
+        fi
         case $state in
             COMPLETED) return 0 ;;
             FAILED) say "$1: the deployment failed"; return 1 ;;
@@ -128,6 +150,28 @@ end_canary() {
     set_weights 100 0
     act aws ecs update-service --cluster "$cluster" --service "$(output services canary)" --desired-count 0 \
         --output json >/dev/null
+}
+
+canary_share() { # parts of 100
+    aws elbv2 describe-rules --rule-arns "$(output listener_rule_arn)" --output json |
+        jq --arg canary "$(output target_groups canary)" '[.Rules[0].Actions[].ForwardConfig.TargetGroups[]?
+            | select(.TargetGroupArn == $canary).Weight] | add // 0'
+}
+
+warn_of_canary() {
+    local share
+    share=$(canary_share) || share=unknown
+    [ "$share" = 0 ] ||
+        say "WARNING: a canary has a share of the requests ($share %): rollback_release.sh --canary ends it"
+}
+
+# The next release does not begin with these revisions, and no rollback goes to them.
+retire() { # retire DEFINITION...
+    local each
+    for each in "$@"; do
+        act aws ecs deregister-task-definition --task-definition "$each" --output json >/dev/null ||
+            say "WARNING: $each was not deregistered: a rollback could go to it"
+    done
 }
 
 point_service() { # point_service SERVICE DEFINITION [ARGUMENT...]

@@ -40,7 +40,7 @@ if [ "$previous" = true ]; then
         give_up "there is no version before"
     act aws secretsmanager update-secret-version-stage --secret-id "$secret" --version-stage AWSCURRENT \
         --move-to-version-id "$old" --remove-from-version-id "$now" --output json >/dev/null
-    say "done: the version before is current"
+    finish "the version before is current"
     exit
 fi
 
@@ -62,4 +62,4 @@ jq -e --rawfile value "$work/value" --arg name "$name" --argjson remove "$remove
 say "settings in the secret: $(jq -r 'keys | join(", ")' "$work/new")"
 act aws secretsmanager put-secret-value --secret-id "$secret" --secret-string "file://$work/new" \
     --output json >/dev/null
-say "done: $name"
+finish "$name"

@@ -123,6 +123,7 @@ module "observability" {
   source              = "./modules/observability"
   name                = var.name
   region              = var.region
+  account_id          = local.account_id
   log_retention_days  = var.log_retention_days
   alarm_emails        = var.alarm_emails
   alb_arn_suffix      = module.alb.arn_suffix

@@ -2,6 +2,10 @@
 
 output "region" { value = var.region }
 output "environment" { value = var.environment }
+output "url" {
+  description = "What the smoke test of a release asks, unless it is told another."
+  value       = "https://${var.domain_names[0]}"
+}
 output "cluster_name" { value = module.ecs.cluster_name }
 output "services" {
   description = "ECS services: api, canary, worker."

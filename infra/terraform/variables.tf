@@ -173,7 +173,7 @@ variable "database_ports" {
 # The services.
 
 variable "image_tag" {
-  description = "Tag of the first task definitions; releases go by new revisions of them."
+  description = "Tag in the task definitions that Terraform registers. Best one that the registry does not have: releases bring the image, and rollbacks pass over it."
   type        = string
   default     = "bootstrap"
   validation {

@@ -395,6 +395,12 @@ def test_alarms_tell_somebody(stack):
     told = {each["AlarmName"] for each in alarms if stack.outputs["alarm_topic_arn"] in each["AlarmActions"]}
     assert len(told) == len(alarms) - 1, "all but the one that scales"
     assert {"claude-proxy-own-failures", "claude-proxy-dead-letters", "claude-proxy-overhead-p95"} <= told
+    rule = stack.client("events").describe_rule(Name="claude-proxy-task-crashed")
+    pattern = json.loads(rule["EventPattern"])["detail"]
+    assert pattern["containers"] == {"exitCode": [134, 137, 139]}
+    assert pattern["stopCode"] == ["EssentialContainerExited"]
+    (target,) = stack.client("events").list_targets_by_rule(Rule="claude-proxy-task-crashed")["Targets"]
+    assert target["Arn"] == stack.outputs["alarm_topic_arn"] and rule["State"] == "ENABLED"
     group = stack.client("logs").describe_log_groups(logGroupNamePrefix="/ecs/claude-proxy")["logGroups"][0]
     assert group["logGroupName"] == "/ecs/claude-proxy" and group["retentionInDays"] == 30
     body = stack.client("cloudwatch").get_dashboard(DashboardName="claude-proxy")["DashboardBody"]
@@ -405,6 +411,17 @@ def test_the_registry_keeps_what_a_tag_means(stack):
     repository = stack.client("ecr").describe_repositories(repositoryNames=["claude-proxy"])["repositories"][0]
     assert repository["imageTagMutability"] == "IMMUTABLE"
     assert repository["imageScanningConfiguration"] == {"scanOnPush": True}
+
+
+def without_terraform(stack):
+    """A PATH on which terraform refuses: with OUTPUTS nobody needs the state."""
+    folder = os.path.join(stack.terraform.folder, "bin")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "terraform")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("#!/bin/sh\nexit 9\n")
+    os.chmod(path, 0o755)
+    return folder + os.pathsep + os.environ["PATH"]
 
 
 def differences(before, after, unknown, path=""):
@@ -434,6 +451,37 @@ def test_plan_sees_only_what_moto_does_not_tell_again(stack):
         seen.setdefault(each["type"], set()).update(found)
     print("\nmoto does not tell again:", {kind: sorted(fields) for kind, fields in sorted(seen.items())})
     assert seen == NOT_TOLD_AGAIN
+
+
+def test_the_scripts_read_what_terraform_tells(stack):
+    """Dry runs, on the outputs of this stack and what moto holds of it: by tf.sh itself, then by a file."""
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {"digest": "sha256:1"}})
+    stack.client("ecr").put_image(repositoryName="claude-proxy", imageManifest=manifest, imageTag="1.0.0")
+    before = stack.client("ecs").list_task_definitions()["taskDefinitionArns"]
+    release = ["deploy_release.sh", "--image", "1.0.0", "--strategy"]
+
+    def said(script, *given, code=0, **more):
+        done = stack.terraform.run(f"../scripts/{script}", "--env", "staging", *given, **more)
+        assert done.returncode == code and "no output" not in done.stdout, done.stdout
+        return done.stdout
+
+    told = said(*release, "rolling")
+    assert "would be done: rolling of 1.0.0" in told and "smoke_test.sh --url https://api.example.com" in told
+    path = os.path.join(stack.terraform.folder, "outputs.json")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(stack.word("output", "-json"))
+    read = {"OUTPUTS": path, "PATH": without_terraform(stack)}
+    told = said(*release, "canary", **read)
+    assert all(arn in told for arn in stack.outputs["target_groups"].values())
+    assert stack.outputs["listener_rule_arn"] in told and stack.outputs["services"]["canary"] in told
+    assert "would be done" in said("rollback_release.sh", "--canary", **read)
+    assert "no earlier revision has an image" in said("rollback_release.sh", code=2, **read)
+    assert "there is no canary" in said("promote_canary.sh", code=2, **read)
+    assert stack.outputs["queue_url"] in said("queue_redrive.sh", **read)
+    told = said("rotate_secret.sh", "--name", "SOME_KEY", "--remove", **read)
+    assert f"'{stack.outputs['secret_name']}'" in told and "would be done: SOME_KEY" in told
+    assert stack.client("ecs").list_task_definitions()["taskDefinitionArns"] == before
 
 
 def test_all_of_it_is_gone_after_destroy(stack, reader):

@@ -179,6 +179,17 @@ class Readers:
         found = self.client("cloudwatch").list_dashboards()["DashboardEntries"]
         return [each for each in found if each["DashboardName"] == values["dashboard_name"]]
 
+    def cloudwatch_event_rule(self, values):
+        return self.client("events").describe_rule(Name=values["name"])
+
+    def cloudwatch_event_target(self, values):
+        found = self.client("events").list_targets_by_rule(Rule=values["rule"])["Targets"]
+        return [each for each in found if each["Arn"] == values["arn"]]
+
+    def sns_topic_policy(self, values):
+        found = self.client("sns").get_topic_attributes(TopicArn=values["arn"])["Attributes"]["Policy"]
+        return "events.amazonaws.com" in found
+
     def sns_topic(self, values):
         return self.client("sns").get_topic_attributes(TopicArn=values["arn"])
 

@@ -122,6 +122,7 @@ class Installation:
             "queue_url": jobs,
             "dead_queue_url": dead,
             "times": {"deregistration_delay": 60},
+            "url": self.address.url,
         }
         self.queues = {"jobs": jobs, "dead": dead}
         with open(self.outputs, "w", encoding="utf-8") as file:
@@ -285,6 +286,8 @@ def test_a_release_is_rolled_back_to_the_image_before(installation):
     good(installation.deploy("three"))
     good(installation.run("rollback_release.sh", "--env", "staging"))
     assert installation.running()["api"] == ("two", 1) and installation.running()["worker"] == ("two", 1)
+    arns = installation.client("ecs").list_task_definitions(familyPrefix="claude-proxy-api", status="ACTIVE")
+    assert [arn.split(":")[-1] for arn in arns["taskDefinitionArns"]] == ["1", "2"], "the revision that was left"
     good(installation.run("rollback_release.sh", "--env", "staging", "--image", "one"))
     assert installation.running()["api"] == ("one", 1)
     done = installation.run("rollback_release.sh", "--env", "staging")

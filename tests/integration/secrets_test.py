@@ -147,6 +147,19 @@ def test_the_environment_wins_over_the_secret_and_that_is_told(plain_upstream, m
         assert "ANTHROPIC_API_KEY is in the environment and in the secret" in told["what"]
 
 
+def test_a_hangup_reads_the_secrets_manager_before_its_time(plain_upstream, manager):
+    """The timer's next look is an hour away: what is taken up is taken up by the signal."""
+    settings = {**PLAIN, **JWT, **manager.settings, "SECRETS_REFRESH": "1h"}
+    with Gateway(plain_upstream.url, **settings) as gateway:
+        assert used_key(gateway, plain_upstream) == FIRST and reads(gateway, "read") == 0
+        manager.put(**{**MEMBERS, "ANTHROPIC_API_KEY": SECOND})
+        gateway.signal(signal.SIGHUP)
+        told = event(gateway, "secrets_read", changed="ANTHROPIC_API_KEY")
+        assert told["version"] == manager.version[:8]
+        wait_until(lambda: used_key(gateway, plain_upstream) == SECOND, 10, "the new key")
+        assert reads(gateway, "read") == 1
+
+
 @pytest.mark.parametrize(
     "trouble, answers",
     [

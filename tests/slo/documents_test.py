@@ -43,7 +43,14 @@ def test_no_alarm_of_terraform_is_elsewhere_but_the_one_that_scales():
 
 
 def test_every_alert_and_alarm_has_its_page_and_every_page_its_alert():
-    assert sorted(levels.pages()) == sorted([*levels.alert_names(), *levels.cloud_alarms()])
+    assert sorted(levels.pages()) == sorted([*levels.alert_names(), *levels.cloud_alarms(), *levels.cloud_events()])
+
+
+def test_the_rules_of_eventbridge_are_told():
+    assert levels.cloud_events()
+    for name, says in levels.cloud_events().items():
+        row = f"| [{name}](../../{levels.PAGES}#{name}) | {says} |"
+        assert row in levels.text_of(levels.LEVELS)
 
 
 @pytest.mark.parametrize("name", sorted(levels.pages()))

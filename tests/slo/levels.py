@@ -93,6 +93,12 @@ def cloud_alarms():
     return found
 
 
+def cloud_events():
+    """Rules of EventBridge that tell people: name without its prefix, and what it says."""
+    source = text_of("infra/terraform/modules/observability/crashes.tf")
+    return dict(re.findall(r'name\s+= "\$\{var\.name\}-([a-z-]+)"\n\s+description\s+= "([^"]+)"\n', source))
+
+
 def cloud_rows():
     return [
         f"| [{name}](../../{PAGES}#{anchor(name)}) | {says} | {when} |" for name, (says, when) in cloud_alarms().items()

@@ -81,10 +81,18 @@ run "who_releases_reads_no_secret" {
       for statement in data.aws_iam_policy_document.deploy.statement : tolist(statement.actions)
       if statement.sid == "OurRolesOnly" ? false : contains(statement.resources, "*") # its resources are not known yet
       ])) == toset([
-      "ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:DescribeTasks", "ecs:ListTasks",
+      "ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:DescribeTasks", "ecs:ListTasks",
       "elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTargetHealth",
     ])
     error_message = "everything is allowed on everything only where Amazon knows no resources"
+  }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.deploy.statement : one(statement.condition).variable == "ecs:cluster"
+      && toset(one(statement.condition).values) == toset(["arn:aws:ecs:eu-west-1:000000000000:cluster/claude-proxy"])
+      if length(setintersection(statement.actions, ["ecs:RunTask", "ecs:DescribeTasks", "ecs:ListTasks"])) > 0
+    ])
+    error_message = "tasks of our cluster only"
   }
 }
 

@@ -19,8 +19,9 @@ alarm_emails         = ["REPLACE@example.com"]
 vpc_cidr             = "10.50.0.0/16"
 nat_gateway_per_zone = true
 
-longest_stream_seconds = 1800    # the longest answer; also how long a release takes to let go of a task
-waf_mode               = "count" # block, once what it counts has been looked at
+longest_stream_seconds = 1800        # the longest answer; also how long a release takes to let go of a task
+waf_mode               = "count"     # block, once what it counts has been looked at
+image_tag              = "bootstrap" # no tag of the registry: releases bring the image, and rollbacks pass over this one
 log_retention_days     = 90
 deletion_protection    = true
 

@@ -21,6 +21,7 @@ nat_gateway_per_zone = false
 
 longest_stream_seconds = 600 # the longest answer; also how long a release takes to let go of a task
 waf_mode               = "count"
+image_tag              = "bootstrap" # no tag of the registry: releases bring the image, and rollbacks pass over this one
 log_retention_days     = 14
 deletion_protection    = false
 

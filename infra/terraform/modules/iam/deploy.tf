@@ -1,10 +1,11 @@
-# What infra/scripts need: attach it to whoever releases. It can start our roles' tasks and change our two services,
-# and cannot read the secret.
+# What infra/scripts need, but for Terraform's outputs: those come from the state, or from a file that OUTPUTS names.
+# Attach it to whoever releases. No action here reads the secret, and yet it is a matter of trust: who may register a
+# task definition with our roles and run it can run a program of their own that reads it.
 data "aws_iam_policy_document" "deploy" {
   statement {
     sid       = "TaskDefinitions"
-    actions   = ["ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"]
-    resources = ["*"] # describing and listing know no resources
+    actions   = ["ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"]
+    resources = ["*"] # describing, listing and deregistering know no resources
   }
   statement {
     sid       = "Services"
@@ -15,6 +16,11 @@ data "aws_iam_policy_document" "deploy" {
     sid       = "OneShot"
     actions   = ["ecs:RunTask"]
     resources = ["${local.ecs_resource}:task-definition/${var.name}-migrate:*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = ["${local.ecs_resource}:cluster/${var.name}"]
+    }
   }
   statement {
     sid       = "SeeTasks"

@@ -1,5 +1,6 @@
 variable "name" { type = string }
 variable "region" { type = string }
+variable "account_id" { type = string }
 variable "log_retention_days" { type = number }
 variable "alarm_emails" { type = list(string) }
 variable "alb_arn_suffix" { type = string }
