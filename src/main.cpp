@@ -11,9 +11,9 @@ namespace {
 
 // By its own bounds (128 KiB) malloc gives the pages of a large body back to the kernel after every request and fetches
 // them anew for the next: more than a third of the CPU of a request with 200 KB. At most so much stays free per thread.
-constexpr int kept_free_bytes = 8 << 20;
-// Larger blocks still come from the kernel and go back to it.
-constexpr int largest_kept_block_bytes = 4 << 20;
+constexpr int kept_free_bytes = 4 << 20;
+// Larger blocks still come from the kernel and go back to it: of those a few leave holes that nothing else fits into.
+constexpr int largest_kept_block_bytes = 384 << 10;
 
 void keep_freed_memory() {
     mallopt(M_TRIM_THRESHOLD, kept_free_bytes);
