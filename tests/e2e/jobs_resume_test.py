@@ -163,9 +163,7 @@ def test_without_redis_looking_is_enough(simulator, database, redis):
                 redis.start()
             check_logs(cluster, key, jobs, logs)
             for gateway in cluster.gateways:
-                wait_until(
-                    lambda: gateway.events[-1:] and any(
-                        event.get("event") == "job_news_available" for event in gateway.events[-20:]
-                    ), 20, "Redis again"
-                )  # fmt: skip
+                told = ("job_news_unavailable", "job_news_available")
+                news = lambda: [event["event"] for event in gateway.events if event.get("event") in told]
+                wait_until(lambda: news()[-1] == "job_news_available", 20, "Redis again")
     print(f"{JOBS} jobs, {len(logs)} readers, {sum(cuts for _, cuts in logs)} connections without Redis")
