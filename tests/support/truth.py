@@ -111,7 +111,7 @@ class Comparison:
         for row in ledger:
             by_tag[row.tag][1].append(row)
         for tag, (billed, told) in by_tag.items():
-            self._match(tag, billed, sorted(told, key=lambda row: row.number))
+            self._match(tag, billed, sorted(told, key=lambda row: (row.started_at, row.number)))
         for billed, told in self.pairs:
             self._judge(billed, told)
         for row in self.unseen:
