@@ -48,7 +48,9 @@ bill bill_of(const pricing::price_table& prices, const anthropic::metered& seen,
     }
     made.result = ledger::outcome::estimated;
     if (seen.state == answer_state::partial) {
-        made.low = price(made.usage).amount;
+        // A stream that was left before its first content may still have ended in an error, which is not billed.
+        const bool may_have_failed = seen.events > 0 && seen.content_bytes == 0;
+        made.low = may_have_failed ? 0 : price(made.usage).amount;
         const std::uint64_t counted = made.usage.tokens.output_tokens;
         add_output(made.usage, std::max(counted, seen.text_bytes / characters_per_token) - counted);
         const std::uint64_t estimated = made.usage.tokens.output_tokens;

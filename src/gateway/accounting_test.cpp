@@ -68,6 +68,17 @@ TEST(bill, a_stream_that_was_left_is_estimated_between_what_was_told_and_what_wa
     EXPECT_EQ(made.high, 100 * input_price + 500 * output_price);
 }
 
+TEST(bill, a_stream_that_was_left_before_its_first_content_may_have_cost_nothing) {
+    auto answer = seen(answer_state::partial, 100, 1);
+    answer.events = 1;
+    const auto left = bill_for(answer, {.answered = true, .status = 200, .sent = true});
+    EXPECT_EQ(left.low, 0) << "an error may have followed, and that is not billed";
+    EXPECT_EQ(left.cost, 100 * input_price + 1 * output_price);
+    answer.events = 3;
+    answer.content_bytes = 90;
+    EXPECT_EQ(bill_for(answer, {.answered = true, .status = 200, .sent = true}).low, left.cost);
+}
+
 TEST(bill, a_stream_that_was_left_is_estimated_also_when_it_tells_of_iterations) {
     auto answer = seen(answer_state::partial, 100, 1);
     answer.text_bytes = 80;
